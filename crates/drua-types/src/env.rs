@@ -1,0 +1,18 @@
+//! Every environment variable that drua reads, in one place.
+
+/// Where the API is: `unix:///path` or `tcp://host:port`. Wins over [`DOCKER_HOST`].
+pub const DRUA_HOST: &str = "DRUA_HOST";
+/// Where the API is, in Docker's words.
+pub const DOCKER_HOST: &str = "DOCKER_HOST";
+/// The platform to assume where none is given, for example `wasi/wasm`.
+pub const DOCKER_DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
+/// What to log, in `tracing`'s filter syntax. Default `info` for the daemon, `warn` for commands.
+pub const DRUA_LOG: &str = "DRUA_LOG";
+/// Set to anything: no colour.
+pub const NO_COLOR: &str = "NO_COLOR";
+/// Set to anything but `0`: colour even when stderr is no terminal.
+pub const CLICOLOR_FORCE: &str = "CLICOLOR_FORCE";
+/// Where a `wasi:http` component listens, `address:port`; read from the container's environment. Default `0.0.0.0:8080`.
+pub const WASMTIME_HTTP_PROXY_SOCKET_ADDR: &str = "WASMTIME_HTTP_PROXY_SOCKET_ADDR";
+/// Where the tests find real images, instead of `../shared/data`.
+pub const DRUA_TEST_DATA: &str = "DRUA_TEST_DATA";
