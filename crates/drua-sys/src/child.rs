@@ -1,0 +1,48 @@
+//! For a process that has just been forked and is about to run something else.
+
+use std::io;
+use std::os::fd::RawFd;
+
+/// Resets every signal to its default disposition and blocks none.
+///
+/// Rust ignores SIGPIPE and tokio installs handlers; an ignored signal would survive `execve`.
+pub fn reset_signals() {
+    for signal in 1..=64 {
+        // SAFETY: the default disposition runs no code of ours. SIGKILL, SIGSTOP and the two that libc keeps for itself
+        // are refused with an error, which is as it should be.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let empty = nix::sys::signal::SigSet::empty();
+    // Cannot fail: the arguments are constants that the kernel knows.
+    let _ = nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&empty), None);
+}
+
+/// Closes every file descriptor above 2 except those in `keep`.
+///
+/// Objects that own a closed descriptor must not be used afterwards; dropping them is harmless as long as the process
+/// has one thread and opens nothing in between.
+pub fn close_fds_except(keep: &[RawFd]) -> io::Result<()> {
+    let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd > 2).collect();
+    keep.sort_unstable();
+    keep.dedup();
+    let mut first = 3;
+    for fd in keep {
+        if first < fd {
+            close_range(first, fd - 1)?;
+        }
+        first = fd + 1;
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: takes three integers and touches no memory; which descriptors may go is the caller's promise.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends the process at once: no destructors, no `atexit` handlers, which belong to the process that forked us.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: `_exit` has no preconditions.
+    unsafe { libc::_exit(code) }
+}

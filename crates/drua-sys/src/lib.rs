@@ -1,0 +1,11 @@
+//! The one unsafe crate: system calls that need care, behind owned file descriptors.
+
+#![expect(unsafe_code, reason = "this is the crate that holds it")]
+
+pub mod mount_attr;
+pub mod netns;
+pub mod child;
+pub mod fork;
+pub mod pidfd;
+pub mod root_fs;
+pub mod seccomp;
