@@ -1,0 +1,356 @@
+//! Unpacked layers on disk, each once, under its chain id.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use drua_sys::root_fs::remove_tree;
+use drua_types::{Classify, Digest, ErrorKind, Hint};
+use serde::{Deserialize, Serialize};
+
+use crate::Limits;
+use crate::content::BlobSource;
+use crate::decode::{Decoder, Meter};
+use crate::image::{Layer, LayerContent};
+use crate::storage::{StorageError, disk_full_hints, private_dir, sync_dir};
+use crate::unpack::{ApplyError, Unpacked, unpack};
+
+/// A layer could not be made ready for use.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// The disk failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The layer's tar is no good, or its files cannot be created.
+    #[error("failed to unpack layer `{layer}`")]
+    Apply {
+        /// The layer's blob.
+        layer: Digest,
+        /// What went wrong.
+        #[source]
+        source: Box<ApplyError>,
+    },
+    /// The layer's blob cannot be read or decompressed.
+    #[error("failed to read layer `{layer}`")]
+    Read {
+        /// The layer's blob.
+        layer: Digest,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The layer is another than the configuration says.
+    #[error("layer `{layer}` unpacks to `{actual}`, but the image's configuration says `{expected}`")]
+    DiffId {
+        /// The layer's blob.
+        layer: Digest,
+        /// The configuration's diff id.
+        expected: Digest,
+        /// What its tar really has.
+        actual: Digest,
+    },
+}
+
+impl Classify for UnpackError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Storage(error) => error.kind(),
+            Self::Apply { source, .. } => source.kind(),
+            Self::Read { .. } | Self::DiffId { .. } => ErrorKind::Invalid,
+        }
+    }
+}
+
+impl Hint for UnpackError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Storage(error) => error.hints(),
+            Self::Apply { source, .. } => source.hints(),
+            Self::Read { source, .. } => disk_full_hints(source),
+            Self::DiffId { .. } => vec!["the image is damaged: build, save or pull it again".to_owned()],
+        }
+    }
+}
+
+/// `layers/<chain id>/layer.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct LayerRecord {
+    version: u32,
+    /// Bytes of file data.
+    size: u64,
+}
+
+/// The directory `layers/`.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    dir: PathBuf,
+}
+
+impl Layers {
+    /// Creates the directory when missing, and removes what a killed process left half made.
+    pub(crate) fn open(dir: &Path) -> Result<Self, StorageError> {
+        // Not for others: images may have set-id programs and old libraries (CVE-2021-41091).
+        private_dir(dir, 0o700)?;
+        let layers = Self { dir: dir.to_owned() };
+        for name in layers.names()?.iter().filter(|name| name.starts_with('.')) {
+            layers.delete(name)?;
+        }
+        Ok(layers)
+    }
+
+    /// The root of an unpacked layer, whether it is there or not.
+    pub(crate) fn path(&self, chain_id: &Digest) -> PathBuf {
+        self.dir.join(chain_id.hex()).join("fs")
+    }
+
+    pub(crate) fn has(&self, chain_id: &Digest) -> bool {
+        self.dir.join(chain_id.hex()).is_dir()
+    }
+
+    /// Bytes of the files in an unpacked layer; `None` when it is not unpacked.
+    pub(crate) fn size(&self, chain_id: &Digest) -> Option<u64> {
+        let json = fs_err::read(self.dir.join(chain_id.hex()).join("layer.json")).ok()?;
+        serde_json::from_slice::<LayerRecord>(&json).ok().map(|record| record.size)
+    }
+
+    /// Every chain id that is unpacked.
+    pub(crate) fn list(&self) -> Result<Vec<Digest>, StorageError> {
+        Ok(self.names()?.iter().filter_map(|name| format!("sha256:{name}").parse().ok()).collect())
+    }
+
+    /// Takes a layer out of use at once, by a rename; [`Layers::delete`] of the returned name does the slow part.
+    pub(crate) fn retire(&self, chain_id: &Digest) -> Result<String, StorageError> {
+        // Unique even if an earlier removal of the same layer failed half-way.
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let name = format!(".tmp-old-{}-{}", chain_id.short(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let from = self.dir.join(chain_id.hex());
+        fs_err::rename(&from, self.dir.join(&name)).map_err(StorageError::file("retire", &from))?;
+        Ok(name)
+    }
+
+    /// Removes a directory below `layers/`.
+    pub(crate) fn delete(&self, name: &str) -> Result<(), StorageError> {
+        let dir = fs_err::File::open(&self.dir).map_err(StorageError::file("open", &self.dir))?;
+        match remove_tree(std::os::fd::AsFd::as_fd(&dir), name.as_ref()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StorageError::file("remove", &self.dir.join(name))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn names(&self) -> Result<Vec<String>, StorageError> {
+        let list = StorageError::file("list", &self.dir);
+        let entries = fs_err::read_dir(&self.dir).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(list)?;
+        Ok(entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    }
+}
+
+/// Layers on their way in: unpacked under temporary names, then published together. Dropped, it leaves nothing behind.
+pub(crate) struct Batch<'a> {
+    layers: &'a Layers,
+    limits: Limits,
+    new: Vec<New>,
+}
+
+struct New {
+    chain_id: Digest,
+    temporary: String,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(layers: &'a Layers, limits: Limits) -> Self {
+        Self { layers, limits, new: Vec::new() }
+    }
+
+    /// Whether a layer is unpacked, published or not.
+    pub(crate) fn has(&self, chain_id: &Digest) -> bool {
+        self.layers.has(chain_id) || self.new.iter().any(|new| new.chain_id == *chain_id)
+    }
+
+    /// Unpacks one layer over the ones below it (chain ids, topmost first), and verifies its diff id.
+    pub(crate) fn add(
+        &mut self,
+        source: &dyn BlobSource,
+        layer: &Layer,
+        lowers: &[Digest],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Unpacked, UnpackError> {
+        let Some(chain_id) = layer.chain_id.clone() else { return Ok(Unpacked::default()) };
+        let temporary = self.temporary(&chain_id)?;
+        let fs = self.layers.dir.join(&temporary).join("fs");
+        let lowers: Vec<PathBuf> = lowers.iter().map(|chain_id| self.path(chain_id)).collect();
+        let result = match &layer.content {
+            LayerContent::Tar { .. } => read_tar(source, layer, self.limits, progress, &mut |stream| {
+                unpack(stream, &fs, &lowers, self.limits).map_err(Box::new)
+            }),
+            LayerContent::Wasm { file_name } => copy_module(source, layer, &fs.join(file_name)),
+            LayerContent::Opaque => Ok(Unpacked::default()),
+        };
+        match result.and_then(|record| self.describe(&temporary, record).map(|()| record)) {
+            Ok(record) => {
+                self.new.push(New { chain_id, temporary });
+                Ok(record)
+            }
+            Err(error) => {
+                self.discard(&temporary);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes an empty layer, for images that have no root filesystem at all.
+    pub(crate) fn add_empty(&mut self, chain_id: &Digest) -> Result<(), UnpackError> {
+        let temporary = self.temporary(chain_id)?;
+        self.describe(&temporary, Unpacked::default())?;
+        self.new.push(New { chain_id: chain_id.clone(), temporary });
+        Ok(())
+    }
+
+    /// Verifies a layer's diff id without unpacking it.
+    pub(crate) fn verify(
+        &self,
+        source: &dyn BlobSource,
+        layer: &Layer,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), UnpackError> {
+        if !matches!(layer.content, LayerContent::Tar { .. }) {
+            return Ok(());
+        }
+        read_tar(source, layer, self.limits, progress, &mut |stream| {
+            let drained = io::copy(stream, &mut io::sink());
+            drained
+                .map(|_| Unpacked::default())
+                .map_err(|source| Box::new(ApplyError::Tar { source: crate::TarError::Read { source } }))
+        })
+        .map(|_| ())
+    }
+
+    /// Makes everything durable and gives it its real names. A layer that somebody else was faster with is dropped.
+    pub(crate) fn publish(mut self) -> Result<(), StorageError> {
+        if self.new.is_empty() {
+            return Ok(());
+        }
+        let dir = fs_err::File::open(&self.layers.dir).map_err(StorageError::file("open", &self.layers.dir))?;
+        // One call for all files of all layers; the rename must not become durable before what it names.
+        let synced = rustix::fs::syncfs(&dir).map_err(io::Error::from);
+        synced.map_err(StorageError::file("sync", &self.layers.dir))?;
+        while let Some(new) = self.new.pop() {
+            let from = self.layers.dir.join(&new.temporary);
+            match fs_err::rename(&from, self.layers.dir.join(new.chain_id.hex())) {
+                Ok(()) => {}
+                Err(_) if self.layers.has(&new.chain_id) => self.discard(&new.temporary),
+                Err(error) => {
+                    self.discard(&new.temporary);
+                    return Err(StorageError::file("publish", &from)(error));
+                }
+            }
+        }
+        sync_dir(&self.layers.dir)
+    }
+
+    fn path(&self, chain_id: &Digest) -> PathBuf {
+        match self.new.iter().find(|new| new.chain_id == *chain_id) {
+            Some(new) => self.layers.dir.join(&new.temporary).join("fs"),
+            None => self.layers.path(chain_id),
+        }
+    }
+
+    fn temporary(&self, chain_id: &Digest) -> Result<String, StorageError> {
+        let prefix = format!(".tmp-{}-", chain_id.short());
+        let private = std::fs::Permissions::from_mode(0o700);
+        let made = tempfile::Builder::new().prefix(&prefix).permissions(private).tempdir_in(&self.layers.dir);
+        // Kept: our own removal copes with any depth, `TempDir`'s does not.
+        let path = made.map_err(StorageError::file("create a directory in", &self.layers.dir))?.keep();
+        let fs = path.join("fs");
+        fs_err::create_dir(&fs).map_err(StorageError::file("create directory", &fs))?;
+        let mode = std::fs::Permissions::from_mode(0o755);
+        fs_err::set_permissions(&fs, mode).map_err(StorageError::file("set the mode of", &fs))?;
+        Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    }
+
+    fn describe(&self, temporary: &str, unpacked: Unpacked) -> Result<(), UnpackError> {
+        let path = self.layers.dir.join(temporary).join("layer.json");
+        let record = LayerRecord { version: 1, size: unpacked.bytes };
+        let json = serde_json::to_vec(&record).expect("two numbers serialize");
+        Ok(fs_err::write(&path, json).map_err(StorageError::file("write", &path))?)
+    }
+
+    fn discard(&self, temporary: &str) {
+        if let Err(error) = self.layers.delete(temporary) {
+            tracing::warn!(%error, "a half-made layer stays until the next start");
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for new in &self.new {
+            self.discard(&new.temporary);
+        }
+    }
+}
+
+impl std::fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("new", &self.new.len()).finish_non_exhaustive()
+    }
+}
+
+type Consume<'c> = &'c mut dyn FnMut(&mut dyn io::Read) -> Result<Unpacked, Box<ApplyError>>;
+
+/// Decompresses a tar layer into `consume`, which reads it to its end, and compares the diff id.
+fn read_tar(
+    source: &dyn BlobSource,
+    layer: &Layer,
+    limits: Limits,
+    progress: &mut dyn FnMut(u64),
+    consume: Consume<'_>,
+) -> Result<Unpacked, UnpackError> {
+    let LayerContent::Tar { diff_id } = &layer.content else { return Ok(Unpacked::default()) };
+    let read = |source| UnpackError::Read { layer: layer.digest.clone(), source };
+    let blob = source.open(&layer.digest)?;
+    let decoder = Decoder::new(Progress { inner: blob, bytes: 0, told: 0, tell: progress }).map_err(read)?;
+    let mut stream = Meter::new(decoder, limits.unpacked_bytes);
+    let apply = |source| UnpackError::Apply { layer: layer.digest.clone(), source };
+    let unpacked = consume(&mut stream).map_err(apply)?;
+    stream.drain().map_err(read)?;
+    let actual = stream.digest();
+    if actual != *diff_id {
+        return Err(UnpackError::DiffId { layer: layer.digest.clone(), expected: diff_id.clone(), actual });
+    }
+    Ok(unpacked)
+}
+
+fn copy_module(source: &dyn BlobSource, layer: &Layer, to: &Path) -> Result<Unpacked, UnpackError> {
+    let mut blob = source.open(&layer.digest)?;
+    let mut file = fs_err::File::create_new(to).map_err(StorageError::file("create", to))?;
+    let bytes = io::copy(&mut blob, &mut file).map_err(StorageError::file("write", to))?;
+    // Readable and executable for any user that the container runs as.
+    file.set_permissions(std::fs::Permissions::from_mode(0o755)).map_err(StorageError::file("set the mode of", to))?;
+    // The epoch, so that the directory depends on nothing but the image.
+    let time = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+    file.file().set_times(time).map_err(StorageError::file("set the times of", to))?;
+    Ok(Unpacked { bytes, ended: true })
+}
+
+/// Tells how much of a blob has been read, at most every half MiB.
+struct Progress<'p> {
+    inner: std::fs::File,
+    bytes: u64,
+    told: u64,
+    tell: &'p mut dyn FnMut(u64),
+}
+
+impl io::Read for Progress<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.bytes += read as u64;
+        if self.bytes - self.told >= 512 << 10 {
+            self.told = self.bytes;
+            (self.tell)(self.bytes);
+        }
+        Ok(read)
+    }
+}

@@ -1,0 +1,14 @@
+//! drua-store through its public API, on real files. Needs root, as the store does.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "these are tests, helpers included")]
+
+mod crash;
+mod fixture;
+mod hostile;
+mod import;
+mod layers;
+mod load;
+mod lookup;
+mod remove;
+mod save;
+mod wasm;
