@@ -1,0 +1,322 @@
+//! A container's cgroup: who is in it, freezing, limits, statistics and removal, for cgroup v1, v2 and hybrid.
+//!
+//! libcontainer creates the cgroup and puts the init into it. Afterwards everything goes through here, by path, so the
+//! engine can read statistics without asking the shim.
+
+mod hierarchy;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+// Not fs-err: it hides error numbers, and the errors here name their cgroup anyway.
+use std::{fs, io};
+
+use drua_types::{Classify, ErrorKind};
+use libcgroups::common::{CgroupManager as _, ControllerOpt};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
+
+pub use hierarchy::Hierarchies;
+pub use stats::{BlkioEntry, CpuStats, MemoryStats, PidsStats, Stats};
+
+/// How long freezing, killing and removing may take before they are an error.
+const PATIENCE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(1);
+
+/// An operation on a cgroup failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// The host's cgroup file systems cannot be found.
+    #[error("cannot find the cgroup hierarchies of this host")]
+    Hierarchies(#[source] io::Error),
+    /// A control file cannot be read or written.
+    #[error("cannot {action} of cgroup `{path}`")]
+    File {
+        /// What was attempted.
+        action: &'static str,
+        /// The cgroup.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        err: io::Error,
+    },
+    /// The limits cannot be set.
+    #[error("cannot apply limits to cgroup `{path}`: {reason}")]
+    Limits {
+        /// The cgroup.
+        path: PathBuf,
+        /// libcgroups' words.
+        reason: String,
+    },
+    /// The host has no such controller.
+    #[error("this host has no `{0}` cgroup controller")]
+    NoController(&'static str),
+    /// It did not happen in time.
+    #[error("cgroup `{path}` did not become {state} in time")]
+    Timeout {
+        /// The cgroup.
+        path: PathBuf,
+        /// The state waited for.
+        state: &'static str,
+    },
+}
+
+impl Classify for CgroupError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Limits { .. } => ErrorKind::Invalid,
+            Self::NoController(_) => ErrorKind::Unsupported,
+            Self::Hierarchies(_) | Self::File { .. } | Self::Timeout { .. } => ErrorKind::Internal,
+        }
+    }
+}
+
+/// A cgroup, by the same path in each hierarchy.
+#[derive(Debug, Clone)]
+pub struct Cgroup {
+    path: PathBuf,
+    hierarchies: Hierarchies,
+}
+
+impl Cgroup {
+    /// The cgroup at `path`, absolute within each hierarchy. It need not exist.
+    ///
+    /// # Errors
+    /// When the host's hierarchies cannot be found.
+    pub fn open(path: &Path) -> Result<Self, CgroupError> {
+        let hierarchies = Hierarchies::of_host().map_err(CgroupError::Hierarchies)?;
+        Ok(Self { path: path.to_owned(), hierarchies })
+    }
+
+    /// Its path within each hierarchy.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Every process in it and in the cgroups below it. Empty when the cgroup does not exist.
+    pub fn pids(&self) -> Result<Vec<u32>, CgroupError> {
+        let mut pids = Vec::new();
+        if let Some(directory) = self.tracking_directory() {
+            collect_pids(&directory, &mut pids).map_err(|err| self.file_error("read the processes", err))?;
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        Ok(pids)
+    }
+
+    /// Stops all processes until [`thaw`](Self::thaw). Returns when they have stopped.
+    pub fn freeze(&self) -> Result<(), CgroupError> {
+        self.set_frozen(true)?;
+        self.wait_until("frozen", || self.is_frozen())
+    }
+
+    /// Lets the processes go on.
+    pub fn thaw(&self) -> Result<(), CgroupError> {
+        self.set_frozen(false)
+    }
+
+    /// Whether all processes are stopped by [`freeze`](Self::freeze).
+    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
+        let text = match &self.hierarchies {
+            Hierarchies::Unified(_) => self.read_control("freezer", "cgroup.events")?,
+            Hierarchies::Split { .. } => self.read_control("freezer", "freezer.state")?,
+        };
+        Ok(text.lines().any(|line| line == "frozen 1" || line == "FROZEN"))
+    }
+
+    /// Sends a signal to every process. With SIGKILL, returns when none is left, however fast they fork.
+    pub fn kill_all(&self, signal: drua_types::Signal) -> Result<(), CgroupError> {
+        if signal != drua_types::Signal::KILL {
+            return self.signal_each(signal.number());
+        }
+        if let Hierarchies::Unified(root) = &self.hierarchies
+            && fs::write(hierarchy::join(root, &self.path).join("cgroup.kill"), "1").is_ok()
+        {
+            return self.wait_until("empty", || Ok(self.pids()?.is_empty()));
+        }
+        // Frozen processes cannot fork; the signal takes effect when they are thawed.
+        let frozen = self.freeze().is_ok();
+        let sent = self.signal_each(signal.number());
+        if frozen {
+            self.thaw()?;
+        }
+        sent?;
+        self.wait_until("empty", || {
+            let empty = self.pids()?.is_empty();
+            if !empty {
+                self.signal_each(signal.number())?;
+            }
+            Ok(empty)
+        })
+    }
+
+    /// Sets limits; fields that are `None` keep their value.
+    pub fn apply(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
+        let failed = |reason: String| CgroupError::Limits { path: self.path.clone(), reason };
+        let config = libcgroups::common::CgroupConfig {
+            cgroup_path: self.path.clone(),
+            systemd_cgroup: false,
+            container_name: String::new(),
+        };
+        let manager = libcgroups::common::create_cgroup_manager(config).map_err(|err| failed(err.to_string()))?;
+        let options = ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
+        // Applying anything at all also resets the device list to libcgroups' defaults.
+        let had_tun = self.allows_tun();
+        manager.apply(&options).map_err(|err| failed(err.to_string()))?;
+        if had_tun { Ok(()) } else { self.seal_devices(Some(&[])) }
+    }
+
+    fn allows_tun(&self) -> bool {
+        let list = self.read_control("devices", "devices.list").unwrap_or_default();
+        list.lines()
+            .any(|line| line.starts_with("a ") || line.starts_with("c 10:200 rw") || line.starts_with("c 10:* rw"))
+    }
+
+    /// Takes back what libcgroups allows everybody beyond Docker's list, /dev/net/tun, unless `rules` allow it.
+    ///
+    /// With cgroup v2 there is nothing to take back: libcgroups is built without its device filter.
+    pub(crate) fn seal_devices(&self, rules: Option<&[LinuxDeviceCgroup]>) -> Result<(), CgroupError> {
+        let Hierarchies::Split { .. } = &self.hierarchies else { return Ok(()) };
+        let Some(directory) = self.hierarchies.controller("devices", &self.path) else { return Ok(()) };
+        let allows_tun = |rule: &LinuxDeviceCgroup| {
+            rule.allow() && rule.major().is_none_or(|major| major == 10) && rule.access().as_deref() != Some("m")
+        };
+        if rules.is_none_or(|rules| rules.iter().any(allows_tun)) {
+            return Ok(());
+        }
+        let file = directory.join("devices.deny");
+        fs::write(file, "c 10:200 rw").map_err(|err| self.file_error("limit the devices", err))
+    }
+
+    /// What the container has used. Controllers that the host lacks read as zero.
+    pub fn stats(&self) -> Result<Stats, CgroupError> {
+        stats::read(&self.hierarchies, &self.path).map_err(|err| self.file_error("read the statistics", err))
+    }
+
+    /// How many processes the kernel killed because the memory limit was reached.
+    pub fn oom_kills(&self) -> Result<u64, CgroupError> {
+        Ok(self.stats()?.memory.oom_kills)
+    }
+
+    /// Kills what is left in the cgroup and removes it, with all cgroups below it. Missing is success.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        if !self.pids()?.is_empty() {
+            self.kill_all(drua_types::Signal::KILL)?;
+        }
+        for directory in self.hierarchies.directories(&self.path) {
+            let deadline = Instant::now() + PATIENCE;
+            while let Err(err) = remove_tree(&directory) {
+                // A process that has just been killed still counts until the kernel has buried it.
+                if err.raw_os_error() != Some(nix::libc::EBUSY) || Instant::now() > deadline {
+                    return Err(self.file_error("remove a directory", err));
+                }
+                std::thread::sleep(POLL);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_frozen(&self, frozen: bool) -> Result<(), CgroupError> {
+        let (file, text) = match (&self.hierarchies, frozen) {
+            (Hierarchies::Unified(_), true) => ("cgroup.freeze", "1"),
+            (Hierarchies::Unified(_), false) => ("cgroup.freeze", "0"),
+            (Hierarchies::Split { .. }, true) => ("freezer.state", "FROZEN"),
+            (Hierarchies::Split { .. }, false) => ("freezer.state", "THAWED"),
+        };
+        let directory = self.controller("freezer")?;
+        fs::write(directory.join(file), text).map_err(|err| self.file_error("change the freezer state", err))
+    }
+
+    fn signal_each(&self, signal: i32) -> Result<(), CgroupError> {
+        let signal = nix::sys::signal::Signal::try_from(signal)
+            .map_err(|errno| self.file_error("signal the processes", errno.into()))?;
+        for pid in self.pids()? {
+            // A process that is gone needs no signal.
+            let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
+        }
+        Ok(())
+    }
+
+    fn wait_until(
+        &self,
+        state: &'static str,
+        mut reached: impl FnMut() -> Result<bool, CgroupError>,
+    ) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + PATIENCE;
+        while !reached()? {
+            if Instant::now() > deadline {
+                return Err(CgroupError::Timeout { path: self.path.clone(), state });
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn controller(&self, name: &'static str) -> Result<PathBuf, CgroupError> {
+        self.hierarchies.controller(name, &self.path).ok_or(CgroupError::NoController(name))
+    }
+
+    fn read_control(&self, controller: &'static str, file: &str) -> Result<String, CgroupError> {
+        let path = self.controller(controller)?.join(file);
+        fs::read_to_string(path).map_err(|err| self.file_error("read a control file", err))
+    }
+
+    /// The hierarchy whose `cgroup.procs` says who belongs to the container.
+    fn tracking_directory(&self) -> Option<PathBuf> {
+        ["freezer", "pids", "devices", "memory", "cpu"]
+            .into_iter()
+            .find_map(|controller| self.hierarchies.controller(controller, &self.path))
+    }
+
+    fn file_error(&self, action: &'static str, err: io::Error) -> CgroupError {
+        CgroupError::File { action, path: self.path.clone(), err }
+    }
+}
+
+fn collect_pids(directory: &Path, pids: &mut Vec<u32>) -> io::Result<()> {
+    let text = match fs::read_to_string(directory.join("cgroup.procs")) {
+        Ok(text) => text,
+        Err(err) if is_gone(&err) => return Ok(()),
+        Err(err) => return Err(err),
+    };
+    // 0 stands for a process of another pid namespace, which we cannot name.
+    pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
+    for child in children(directory)? {
+        collect_pids(&child, pids)?;
+    }
+    Ok(())
+}
+
+fn remove_tree(directory: &Path) -> io::Result<()> {
+    for child in children(directory)? {
+        remove_tree(&child)?;
+    }
+    match fs::remove_dir(directory) {
+        Err(err) if !is_gone(&err) => Err(err),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn children(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(err) if is_gone(&err) => return Ok(Vec::new()),
+        Err(err) => return Err(err),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Reading a cgroup that is removed meanwhile fails with ENODEV.
+fn is_gone(err: &io::Error) -> bool {
+    err.kind() == io::ErrorKind::NotFound || err.raw_os_error() == Some(nix::libc::ENODEV)
+}

@@ -1,0 +1,63 @@
+//! Real containers from busybox, created as root in cgroups of their own.
+//!
+//! Creating a container takes a process with one thread, so the harness runs every test on its main thread.
+
+#![expect(clippy::print_stderr, reason = "a test may say what it measured")]
+
+mod confinement;
+mod failures;
+mod fixture;
+mod inprocess;
+mod leaks;
+mod lifecycle;
+mod process;
+mod resources;
+
+use libtest_mimic::{Arguments, Trial};
+
+macro_rules! trials {
+    ($($module:ident::$name:ident,)*) => {
+        vec![$(Trial::test(concat!(stringify!($module), "::", stringify!($name)), || { $module::$name(); Ok(()) })),*]
+    };
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = trials![
+        confinement::capabilities_and_seccomp_are_in_force_before_the_start,
+        confinement::no_new_privileges_is_in_force,
+        confinement::other_users_have_no_capabilities_in_effect,
+        confinement::mounting_and_new_namespaces_are_denied,
+        confinement::privileged_containers_may_mount,
+        confinement::custom_profiles_apply,
+        confinement::masked_and_readonly_paths,
+        confinement::cgroups_are_readonly_inside,
+        confinement::only_the_listed_devices_are_usable,
+        failures::commands_that_cannot_run_are_reported_by_create,
+        failures::a_failing_execve_is_reported_by_start,
+        failures::setup_failures_name_their_cause_and_leave_nothing,
+        failures::wrong_calls_are_refused,
+        inprocess::a_workload_runs_in_the_container,
+        inprocess::the_default_filter_denies_sockets_to_the_hypervisor,
+        inprocess::errors_before_and_after_the_start,
+        inprocess::a_panic_ends_the_container_only,
+        leaks::fifty_containers_leave_nothing,
+        lifecycle::kill_pause_and_resume,
+        lifecycle::kill_all_reaches_every_process,
+        lifecycle::a_created_container_can_be_deleted,
+        lifecycle::destroy_needs_no_sandbox,
+        lifecycle::paths_may_be_long,
+        process::exit_codes,
+        process::environment_user_and_directory,
+        process::terminal,
+        process::mounts,
+        process::namespaces,
+        process::standard_streams_belong_to_the_user,
+        resources::limits_are_set,
+        resources::the_pids_limit_holds,
+        resources::running_out_of_memory_is_counted,
+        resources::limits_can_be_updated,
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
+}
