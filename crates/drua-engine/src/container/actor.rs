@@ -1,0 +1,526 @@
+//! The task that owns one container. Everything that changes the container is a [`Command`] to it; everybody else reads
+//! the snapshots that it publishes.
+//!
+//! A command that hangs (a stuck shim) delays the commands of this container only. Teardown after an exit happens in the
+//! actor too, after the exit has been published, so a following start or removal finds a clean place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drua_types::{ContainerName, NetworkId, Signal, error_chain};
+use jiff::Timestamp;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::{Container, RestartPolicy, StateEvent, Status, host_files, next, spec, state};
+use crate::engine::Shared;
+use crate::events::Scope;
+use crate::network::EndpointRequest;
+use crate::shim::{AttachStreams, CreateTask, Exit, Shim};
+use crate::{Error, Result, blocking};
+
+/// First delay of the restart policy; doubles up to [`BACKOFF_MAX`] and is reset by a run of [`BACKOFF_RESET`].
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+const BACKOFF_RESET: Duration = Duration::from_secs(10);
+
+type Reply<T = ()> = oneshot::Sender<Result<T>>;
+
+/// What can be asked of a container.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Start { reply: Reply },
+    /// `stop` marks the signal as the user's wish that the container ends, for the restart policy.
+    Kill { signal: Signal, stop: bool, reply: Reply },
+    Pause { reply: Reply },
+    Resume { reply: Reply },
+    Resize { width: u32, height: u32, reply: Reply },
+    Rename { name: ContainerName, reply: Reply },
+    Remove { volumes: bool, reply: Reply },
+    /// The inner receiver delivers the connection as soon as there is a process; before its first output.
+    Attach { streams: AttachStreams, reply: Reply<oneshot::Receiver<UnixStream>> },
+    Pids { reply: Reply<Vec<u32>> },
+    Connect { network: NetworkId, request: EndpointRequest, reply: Reply },
+    Disconnect { network: NetworkId, reply: Reply },
+    SetRestartPolicy { policy: RestartPolicy, reply: Reply },
+    /// From the task that waits for the process.
+    Exited { run: u64, exit: Exit },
+    /// From the restart policy's timer.
+    RestartDue { run: u64 },
+}
+
+/// How others reach a container.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<Command>,
+    snapshots: watch::Receiver<Arc<Container>>,
+}
+
+impl Handle {
+    /// The present picture.
+    pub(crate) fn snapshot(&self) -> Arc<Container> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Follows the pictures.
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Container>> {
+        self.snapshots.clone()
+    }
+
+    /// Sends a command and waits for its answer.
+    pub(crate) async fn call<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
+        let gone = || Error::NoSuchContainer(self.snapshot().id.to_string());
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// Starts the actor of a container. `shim` is given for one that runs already (after a restart of the daemon).
+pub(crate) fn spawn(shared: Arc<Shared>, container: Container, shim: Option<Shim>) -> Handle {
+    let (sender, commands) = mpsc::channel(64);
+    let (snapshot, snapshots) = watch::channel(Arc::new(container.clone()));
+    let mut actor = Actor {
+        shared,
+        container,
+        snapshot,
+        itself: sender.downgrade(),
+        shim: None,
+        waiter: None,
+        pending: Vec::new(),
+        run: 0,
+        backoff: BACKOFF_MIN,
+    };
+    if let Some(shim) = shim {
+        actor.supervise(shim);
+    }
+    tokio::spawn(actor.serve(commands));
+    Handle { commands: sender, snapshots }
+}
+
+struct Actor {
+    shared: Arc<Shared>,
+    container: Container,
+    snapshot: watch::Sender<Arc<Container>>,
+    itself: mpsc::WeakSender<Command>,
+    shim: Option<Shim>,
+    waiter: Option<JoinHandle<()>>,
+    pending: Vec<(AttachStreams, oneshot::Sender<UnixStream>)>,
+    /// Counts starts, so that a late message about an earlier run is recognised.
+    run: u64,
+    backoff: Duration,
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            waiter.abort();
+        }
+    }
+}
+
+impl Actor {
+    async fn serve(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(command) = commands.recv().await {
+            self.handle(command).await;
+            if self.container.removed {
+                break;
+            }
+        }
+    }
+
+    /// Does what a command says. Whoever asked may have gone away meanwhile: unanswered replies are fine.
+    async fn handle(&mut self, command: Command) {
+        match command {
+            Command::Start { reply } => {
+                let result = self.start().await;
+                let failed = result.is_err();
+                let _ = reply.send(result);
+                if failed && self.container.host.auto_remove && self.container.state.status == Status::Created {
+                    let _ = self.remove(true).await;
+                }
+            }
+            Command::Kill { signal, stop, reply } => drop(reply.send(self.kill(signal, stop).await)),
+            Command::Pause { reply } => drop(reply.send(self.pause().await)),
+            Command::Resume { reply } => drop(reply.send(self.resume().await)),
+            Command::Resize { width, height, reply } => {
+                let result = match &self.shim {
+                    Some(shim) => shim.resize(width, height).await,
+                    None => Err(self.not_running()),
+                };
+                let _ = reply.send(result);
+            }
+            Command::Rename { name, reply } => drop(reply.send(self.rename(name))),
+            Command::Remove { volumes, reply } => drop(reply.send(self.remove(volumes).await)),
+            Command::Attach { streams, reply } => drop(reply.send(self.attach(streams).await)),
+            Command::Pids { reply } => {
+                let result = match &self.shim {
+                    Some(shim) => shim.pids().await,
+                    None => Err(self.not_running()),
+                };
+                let _ = reply.send(result);
+            }
+            Command::Connect { network, request, reply } => {
+                drop(reply.send(self.connect(network, request).await));
+            }
+            Command::Disconnect { network, reply } => drop(reply.send(self.disconnect(network).await)),
+            Command::SetRestartPolicy { policy, reply } => {
+                self.container.host.restart = policy;
+                drop(reply.send(self.commit()));
+            }
+            Command::Exited { run, exit } if run == self.run => self.exited(exit).await,
+            Command::RestartDue { run } if run == self.run => self.restart().await,
+            Command::Exited { .. } | Command::RestartDue { .. } => {}
+        }
+    }
+
+    async fn start(&mut self) -> Result<()> {
+        state::may_start(&self.container.id, self.container.state.status)?;
+        self.container.manually_stopped = false;
+        let started = self.try_start().await;
+        match started {
+            Ok((shim, pid)) => {
+                self.apply(StateEvent::Started { pid, at: Timestamp::now() })?;
+                self.emit("start", &[]);
+                self.supervise(shim);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(container.id = %self.container.id, error = error_chain(&error), "start failed");
+                self.tear_down().await;
+                self.pending.clear();
+                let exit_code = error.start_exit_code();
+                self.apply(StateEvent::Failed { exit_code, error: error_chain(&error) })?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Builds everything that a running container needs, bottom up. The caller tears down on failure.
+    async fn try_start(&mut self) -> Result<(Shim, u32)> {
+        let shared = self.shared.clone();
+        let container = self.container.clone();
+        let attached = blocking::run(move || shared.networks.attach(&shared.config, &container)).await?;
+        for (name, endpoint) in &attached.endpoints {
+            self.emit_network("connect", name, &endpoint.network);
+        }
+        self.container.endpoints = attached.endpoints;
+        self.container.published = attached.published;
+
+        let shared = self.shared.clone();
+        let container = self.container.clone();
+        let create = blocking::run(move || prepare(&shared, &container)).await?;
+        let shim = Shim::spawn(&self.shared.config, &self.container.id).await?;
+        self.shim = Some(shim.clone());
+        shim.create(create).await?;
+        for (streams, client) in self.pending.drain(..) {
+            // The client may have gone; that is its business.
+            let _ = client.send(shim.attach(streams).await?);
+        }
+        let pid = shim.start().await?;
+        Ok((shim, pid))
+    }
+
+    /// Takes over a shim with a running process and waits for its end.
+    fn supervise(&mut self, shim: Shim) {
+        self.run += 1;
+        let (run, itself, id) = (self.run, self.itself.clone(), self.container.id.clone());
+        let state_dir = self.shared.config.container_dir(&id);
+        self.shim = Some(shim.clone());
+        self.waiter = Some(tokio::spawn(async move {
+            let exit = match shim.wait().await {
+                Ok(exit) => exit,
+                Err(error) => {
+                    tracing::warn!(container.id = %id, %error, "the shim went away before its container ended");
+                    crate::recover::exit_without_shim(&state_dir)
+                }
+            };
+            if let Some(itself) = itself.upgrade() {
+                // Fails only when the actor has ended.
+                let _ = itself.send(Command::Exited { run, exit }).await;
+            }
+        }));
+    }
+
+    async fn exited(&mut self, exit: Exit) {
+        let ran_for = self.container.state.started_at.map_or(Duration::ZERO, |start| {
+            Duration::try_from(exit.at.duration_since(start)).unwrap_or_default()
+        });
+        if ran_for >= BACKOFF_RESET {
+            self.backoff = BACKOFF_MIN;
+        }
+        if exit.oom_killed {
+            self.emit("oom", &[]);
+        }
+        self.container.exits += 1;
+        let again = self.wants_restart(exit.code);
+        let event = StateEvent::Exited { code: exit.code, at: exit.at, oom_killed: exit.oom_killed };
+        let ended = next(&self.container.state, event);
+        let ended = ended.and_then(|ended| if again { next(&ended, StateEvent::Backoff) } else { Ok(ended) });
+        match ended {
+            Ok(state) => self.container.state = state,
+            Err(error) => return tracing::error!(container.id = %self.container.id, %error, "impossible exit"),
+        }
+        self.log_commit();
+        let duration = ran_for.as_secs().to_string();
+        self.emit("die", &[("exitCode", &exit.code.to_string()), ("execDuration", &duration)]);
+        self.tear_down().await;
+        self.log_commit();
+        if again {
+            self.schedule_restart();
+        } else if self.container.host.auto_remove {
+            let _ = self.remove(true).await;
+        }
+    }
+
+    fn wants_restart(&self, code: u32) -> bool {
+        if self.container.manually_stopped {
+            return false;
+        }
+        match self.container.host.restart {
+            RestartPolicy::No => false,
+            RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+            RestartPolicy::OnFailure(max) => code != 0 && (max == 0 || self.container.restart_count < max),
+        }
+    }
+
+    fn schedule_restart(&mut self) {
+        let (run, itself, delay) = (self.run, self.itself.clone(), self.backoff);
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        self.waiter = Some(tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            if let Some(itself) = itself.upgrade() {
+                let _ = itself.send(Command::RestartDue { run }).await;
+            }
+        }));
+    }
+
+    async fn restart(&mut self) {
+        if self.container.state.status != Status::Restarting {
+            return;
+        }
+        self.container.restart_count += 1;
+        // A failed start is recorded in the state; the policy gives up on it as moby does.
+        let _ = self.start().await;
+    }
+
+    async fn kill(&mut self, signal: Signal, stop: bool) -> Result<()> {
+        if stop {
+            self.container.manually_stopped = true;
+        }
+        if self.container.state.status == Status::Restarting && stop {
+            if let Some(timer) = self.waiter.take() {
+                timer.abort();
+            }
+            return self.apply(StateEvent::GaveUp);
+        }
+        let Some(shim) = self.shim.clone().filter(|_| self.container.state.status.is_running()) else {
+            let (name, id) = (self.container.id.to_string(), self.container.id.clone());
+            return Err(Error::KillNotRunning { name, id });
+        };
+        if self.container.state.status == Status::Paused && signal == Signal::KILL {
+            // A frozen process on cgroup v1 does not even take SIGKILL.
+            shim.resume().await?;
+            self.apply(StateEvent::Resumed)?;
+        }
+        shim.kill(signal, false).await?;
+        self.emit("kill", &[("signal", &signal.number().to_string())]);
+        Ok(())
+    }
+
+    async fn pause(&mut self) -> Result<()> {
+        let id = || self.container.id.clone();
+        match (&self.shim, self.container.state.status) {
+            (Some(shim), Status::Running) => shim.pause().await?,
+            (_, Status::Paused) => return Err(Error::Paused(id())),
+            _ => return Err(self.not_running()),
+        }
+        self.apply(StateEvent::Paused)?;
+        self.emit("pause", &[]);
+        Ok(())
+    }
+
+    async fn resume(&mut self) -> Result<()> {
+        match (&self.shim, self.container.state.status) {
+            (Some(shim), Status::Paused) => shim.resume().await?,
+            _ => return Err(Error::NotPaused(self.container.id.clone())),
+        }
+        self.apply(StateEvent::Resumed)?;
+        self.emit("unpause", &[]);
+        Ok(())
+    }
+
+    fn rename(&mut self, name: ContainerName) -> Result<()> {
+        self.shared.registry.rename(&self.container.id, &self.container.name, &name)?;
+        let old = std::mem::replace(&mut self.container.name, name);
+        self.commit()?;
+        self.shared.networks.rename(&self.container);
+        self.emit("rename", &[("oldName", &format!("/{old}"))]);
+        Ok(())
+    }
+
+    async fn attach(&mut self, streams: AttachStreams) -> Result<oneshot::Receiver<UnixStream>> {
+        let (client, connection) = oneshot::channel();
+        match (&self.shim, self.container.state.status) {
+            (_, Status::Paused) => return Err(Error::AttachPaused(self.container.id.clone())),
+            (_, Status::Restarting) => return Err(Error::AttachRestarting(self.container.id.clone())),
+            (_, Status::Removing) => return Err(Error::MarkedForRemoval(self.container.id.clone())),
+            (Some(shim), Status::Running) => drop(client.send(shim.attach(streams).await?)),
+            (_, Status::Created | Status::Exited | Status::Running) => self.pending.push((streams, client)),
+        }
+        self.emit("attach", &[]);
+        Ok(connection)
+    }
+
+    async fn connect(&mut self, network: NetworkId, request: EndpointRequest) -> Result<()> {
+        let shared = self.shared.clone();
+        let container = self.container.clone();
+        let name = self.shared.networks.get(&network)?.name.to_string();
+        if self.container.requests.contains_key(&name) {
+            let message = format!("endpoint with name {} already exists in network {name}", self.container.name);
+            return Err(Error::Denied(message));
+        }
+        if self.container.state.status.is_running() && self.container.state.pid != 0 {
+            let wanted = request.clone();
+            let endpoint =
+                blocking::run(move || shared.networks.connect(&shared.config, &container, &network, &wanted)).await?;
+            self.emit_network("connect", &name, &endpoint.network);
+            self.container.endpoints.insert(name.clone(), endpoint);
+        }
+        self.container.requests.insert(name, request);
+        self.commit()
+    }
+
+    async fn disconnect(&mut self, network: NetworkId) -> Result<()> {
+        let name = self.shared.networks.get(&network)?.name.to_string();
+        let requested = self.container.requests.remove(&name).is_some();
+        let endpoint = self.container.endpoints.remove(&name);
+        if !requested && endpoint.is_none() {
+            let message = format!("container {} is not connected to network {name}", self.container.id);
+            return Err(Error::Denied(message));
+        }
+        if let Some(endpoint) = endpoint {
+            let shared = self.shared.clone();
+            let container = self.container.clone();
+            let id = endpoint.network.clone();
+            blocking::run(move || shared.networks.disconnect(&shared.config, &container, &endpoint)).await?;
+            self.emit_network("disconnect", &name, &id);
+        }
+        self.commit()
+    }
+
+    /// Removes network, shim and bundle of the last run. Goes on after failures: each is logged, and start and recovery
+    /// cope with leftovers.
+    async fn tear_down(&mut self) {
+        if let Some(shim) = self.shim.take() {
+            shim.delete_and_shutdown().await;
+        }
+        let endpoints = std::mem::take(&mut self.container.endpoints);
+        for (name, endpoint) in &endpoints {
+            self.emit_network("disconnect", name, &endpoint.network);
+        }
+        let shared = self.shared.clone();
+        let mut container = self.container.clone();
+        container.endpoints = endpoints;
+        self.container.published.clear();
+        let done = blocking::run(move || {
+            shared.networks.detach(&shared.config, &container);
+            let bundle = shared.config.bundle(&container.id);
+            match fs_err::remove_dir_all(&bundle) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(container.id = %container.id, %error, "cannot remove the bundle");
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+        .await;
+        if let Err(error) = done {
+            tracing::error!(container.id = %self.container.id, %error, "teardown failed");
+        }
+    }
+
+    async fn remove(&mut self, volumes: bool) -> Result<()> {
+        match self.container.state.status {
+            Status::Running => return Err(Error::RemoveRunning(self.container.name.to_string())),
+            Status::Paused => return Err(Error::RemovePaused(self.container.name.to_string())),
+            Status::Created | Status::Exited | Status::Restarting | Status::Removing => {}
+        }
+        if let Some(timer) = self.waiter.take() {
+            timer.abort();
+        }
+        self.apply(StateEvent::Removing)?;
+        let shared = self.shared.clone();
+        let container = self.container.clone();
+        blocking::run(move || crate::engine::delete_container(&shared, &container, volumes)).await?;
+        self.emit("destroy", &[]);
+        self.container.removed = true;
+        self.snapshot.send_replace(Arc::new(self.container.clone()));
+        Ok(())
+    }
+
+    fn not_running(&self) -> Error {
+        Error::NotRunning(self.container.id.clone())
+    }
+
+    fn apply(&mut self, event: StateEvent) -> Result<()> {
+        match next(&self.container.state, event) {
+            Ok(state) => self.container.state = state,
+            Err(rejected) => return Err(Error::Conflict(rejected.to_string())),
+        }
+        self.commit()
+    }
+
+    /// Saves the record, then shows it.
+    fn commit(&mut self) -> Result<()> {
+        let saved = self.shared.save(&self.container);
+        self.snapshot.send_replace(Arc::new(self.container.clone()));
+        saved
+    }
+
+    /// Commits where nobody could be told of a failure: a full disk must not keep an exit from being seen.
+    fn log_commit(&mut self) {
+        if let Err(error) = self.commit() {
+            tracing::error!(container.id = %self.container.id, error = error_chain(&error), "state is not saved");
+        }
+    }
+
+    fn emit(&self, action: &str, details: &[(&str, &str)]) {
+        let mut attributes = self.container.event_attributes();
+        attributes.extend(details.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        self.shared.events.publish(Scope::Container, action, self.container.id.as_str(), attributes);
+    }
+
+    fn emit_network(&self, action: &str, name: &str, network: &NetworkId) {
+        let attributes = [("container", self.container.id.as_str()), ("name", name), ("type", "bridge")];
+        let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        self.shared.events.publish(Scope::Network, action, network.as_str(), attributes);
+    }
+}
+
+/// Writes host files and the bundle, and says how to create the task. Blocking.
+fn prepare(shared: &Shared, container: &Container) -> Result<CreateTask> {
+    let config = &shared.config;
+    let dir = config.container_dir(&container.id);
+    // An exit record of an earlier run must not be taken for this one's.
+    match fs_err::remove_file(dir.join("exit.json")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::Io { action: "remove the old exit record in", path: dir, source: error });
+        }
+        _ => {}
+    }
+    host_files::write(config, container, &shared.networks)?;
+    spec::write_bundle(shared, container)?;
+    let lower: Vec<String> = container.layers.iter().map(|layer| layer.display().to_string()).collect();
+    Ok(CreateTask {
+        terminal: container.config.tty,
+        stdin: if container.config.open_stdin { "drua-stdin:".to_owned() } else { String::new() },
+        output: spec::output_uri(config, container),
+        overlay: vec![
+            format!("lowerdir={}", lower.join(":")),
+            format!("upperdir={}", dir.join("upper").display()),
+            format!("workdir={}", dir.join("work").display()),
+        ],
+    })
+}

@@ -1,0 +1,91 @@
+//! The files that the engine writes into every container: /etc/hostname, /etc/hosts and /etc/resolv.conf.
+//!
+//! They live in the container's directory and are bind-mounted, so that changes by the container stay its own.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{Container, NetworkMode};
+use crate::config::EngineConfig;
+use crate::network::{Networks, PREDEFINED};
+use crate::{Error, Result};
+
+/// The names, in the container's directory and below `/etc` alike.
+pub(super) const NAMES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
+/// Where the embedded resolver listens in every container on a user network.
+pub(crate) const EMBEDDED_DNS: &str = "127.0.0.11";
+
+/// Writes the three files. Blocking.
+pub(super) fn write(config: &EngineConfig, container: &Container, networks: &Networks) -> Result<()> {
+    let dir = config.container_dir(&container.id);
+    let [hostname, hosts, resolv_conf] = NAMES.map(|name| dir.join(name));
+    let put = |path: &Path, text: &str| fs_err::write(path, text).map_err(Error::io("write", path));
+    put(&hostname, &format!("{}\n", container.config.hostname))?;
+    put(&hosts, &hosts_text(container, networks))?;
+    let upstream = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    put(&resolv_conf, &resolv_conf_text(container, &upstream))
+}
+
+fn hosts_text(container: &Container, networks: &Networks) -> String {
+    if container.host.network_mode == NetworkMode::Host {
+        return std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    }
+    let mut text = String::from(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
+    );
+    for entry in &container.host.extra_hosts {
+        let Some((name, address)) = entry.split_once([':', '=']) else { continue };
+        let gateway = || networks.gateway(container).map(|gateway| gateway.to_string());
+        let address = if address == "host-gateway" { gateway() } else { Some(address.to_owned()) };
+        if let Some(address) = address {
+            let _ = writeln!(text, "{address}\t{name}");
+        }
+    }
+    let names = match container.config.domainname.as_str() {
+        "" => container.config.hostname.clone(),
+        domain => format!("{0}.{domain} {0}", container.config.hostname),
+    };
+    for endpoint in container.endpoints.values() {
+        let _ = writeln!(text, "{}\t{names}", endpoint.address);
+    }
+    text
+}
+
+fn resolv_conf_text(container: &Container, host: &str) -> String {
+    let on_user_network = container.endpoints.keys().any(|name| name != PREDEFINED[0]);
+    let words = |keyword: &str| -> Vec<String> {
+        let lines = host.lines().filter_map(|line| line.trim().strip_prefix(keyword));
+        lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
+    };
+    let mut text = String::new();
+    let chosen: Vec<String> = container.host.dns.iter().map(ToString::to_string).collect();
+    let servers = if on_user_network {
+        vec![EMBEDDED_DNS.to_owned()]
+    } else if !chosen.is_empty() {
+        chosen
+    } else if container.host.network_mode == NetworkMode::Host {
+        words("nameserver ")
+    } else {
+        // A loopback resolver of the host cannot be reached from another network namespace.
+        words("nameserver ").into_iter().filter(|server| !server.starts_with("127.") && server != "::1").collect()
+    };
+    for server in servers {
+        let _ = writeln!(text, "nameserver {server}");
+    }
+    let own_search = &container.host.dns_search;
+    let search = if own_search.is_empty() { words("search ") } else { own_search.clone() };
+    if !search.is_empty() && search != ["."] {
+        let _ = writeln!(text, "search {}", search.join(" "));
+    }
+    let mut options = container.host.dns_options.clone();
+    if options.is_empty() {
+        options = words("options ");
+    }
+    if on_user_network && !options.iter().any(|option| option.starts_with("ndots:")) {
+        options.push("ndots:0".to_owned());
+    }
+    if !options.is_empty() {
+        let _ = writeln!(text, "options {}", options.join(" "));
+    }
+    text
+}

@@ -1,0 +1,54 @@
+//! Containers, images, networks and volumes: what they are, what may happen to them, and what is remembered.
+//!
+//! The engine does not know HTTP, does not link a Wasm engine and never forks a container itself: a workload is reached
+//! through containerd's shim v2 protocol only (module [`shim`]).
+//!
+//! ```text
+//!  Engine ── Registry (ids, names → handles; dumb data behind a lock that nobody holds while waiting)
+//!    │
+//!    ├─ one actor task a container ── owns its record, fed by `Command`s; publishes `Arc<Container>` snapshots (watch)
+//!    ├─ networks, volumes, images  ── short synchronous work on tokio's blocking pool (`blocking`)
+//!    ├─ Db                         ── SQLite: what must survive a restart
+//!    └─ EventBus                   ── what clients hear
+//! ```
+//!
+//! Listing reads snapshots and so never waits for a stuck container (moby#18848, moby#30605).
+
+mod blocking;
+mod config;
+pub mod container;
+
+mod create;
+mod db;
+mod engine;
+mod error;
+mod events;
+mod images;
+mod layered;
+mod logs;
+mod names;
+mod network;
+mod recover;
+mod shim;
+mod volume;
+
+pub use config::{DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, EngineConfig};
+pub use container::{Container, State, Status};
+pub use create::{CreateContainer, Created};
+pub use engine::{Engine, RemoveContainer, WaitCondition, Waited};
+pub use shim::AttachStreams;
+pub use error::{Error, Result};
+pub use events::{Event, EventBus, Scope};
+pub use logs::LogQuery;
+/// How records of a container's log look, and which of them to read.
+pub mod log {
+    pub use drua_runtime::logs::{Entry, ReadOptions, Stream, Tail};
+}
+pub use drua_runtime::spec::{DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS};
+pub use network::{CreateNetwork, Endpoint, EndpointRequest, Network, PREDEFINED, Published, SubnetSpec};
+pub use volume::{CreateVolume, Volume};
+
+/// Locks a mutex whose critical sections cannot leave the data half-changed, so that a panic elsewhere does no harm.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,117 @@
+//! Reading a container's log while it grows.
+
+use std::os::fd::OwnedFd;
+
+use drua_runtime::logs::{Entry, LogReader, ReadOptions};
+use rustix::fs::inotify;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+use crate::container::LogDriver;
+use crate::engine::Engine;
+use crate::{Error, Result, blocking};
+
+/// Records that a reader may be ahead of its client.
+const AHEAD: usize = 256;
+
+/// What to read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogQuery {
+    /// How much of the past, and between which times.
+    pub options: ReadOptions,
+    /// Whether to go on until the container stops.
+    pub follow: bool,
+}
+
+impl Engine {
+    /// Reads a container's log in order, replay and follow without gap or double. Ends at the end of the log, or, when
+    /// following, when the container has stopped and everything has been read; dropping the receiver ends it too.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchContainer`]; [`Error::Unsupported`] for the log driver `none`.
+    pub async fn logs(&self, name: &str, query: LogQuery) -> Result<mpsc::Receiver<Entry>> {
+        let handle = self.shared.registry.find(name)?;
+        let container = handle.snapshot();
+        if container.host.log.driver == LogDriver::None {
+            let message = "configured logging driver does not support reading".to_owned();
+            return Err(Error::Invalid(message));
+        }
+        let path = container.log_path(&self.shared.config);
+        let changes = Changes::of(&self.shared.config.container_dir(&container.id))?;
+        let mut reader = blocking::run(move || {
+            LogReader::open(&path, query.options).map_err(|error| Error::Invalid(error.to_string()))
+        })
+        .await?;
+        let mut snapshots = handle.watch();
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        tokio::spawn(async move {
+            loop {
+                // Asked before reading: output is complete before the exit is published.
+                let running = snapshots.borrow_and_update().state.status.is_running();
+                let output = sender.clone();
+                let read = tokio::task::spawn_blocking(move || {
+                    let done = forward(&mut reader, &output);
+                    (reader, done)
+                });
+                let done;
+                match read.await {
+                    Ok(result) => (reader, done) = result,
+                    Err(_) => break,
+                }
+                if done || !query.follow || !running || reader.is_past_until() {
+                    break;
+                }
+                tokio::select! {
+                    () = sender.closed() => break,
+                    _ = snapshots.changed() => {}
+                    () = changes.wait() => {}
+                }
+            }
+        });
+        Ok(receiver)
+    }
+}
+
+/// Passes on what there is now. True when nobody listens any more or the log is unreadable.
+fn forward(reader: &mut LogReader, output: &mpsc::Sender<Entry>) -> bool {
+    loop {
+        match reader.next_entry() {
+            Ok(Some(entry)) => {
+                if output.blocking_send(entry).is_err() {
+                    return true;
+                }
+            }
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::warn!(%error, "log is not readable");
+                return true;
+            }
+        }
+    }
+}
+
+/// Notices when something in a directory is written or renamed (`inotify(7)`).
+struct Changes {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Changes {
+    fn of(dir: &std::path::Path) -> Result<Self> {
+        let failed = |source: rustix::io::Errno| Error::Io { action: "watch", path: dir.to_owned(), source: source.into() };
+        let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
+        let fd = inotify::init(flags).map_err(failed)?;
+        let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
+        inotify::add_watch(&fd, dir, events).map_err(failed)?;
+        #[expect(deprecated, reason = "an `OwnedFd` stays open as long as it is registered; the other way is unsafe")]
+        let fd = AsyncFd::new(fd).map_err(Error::io("watch", dir))?;
+        Ok(Self { fd })
+    }
+
+    /// Returns when something changed since the last call.
+    async fn wait(&self) {
+        let Ok(mut ready) = self.fd.readable().await else { return };
+        let mut buffer = [0u8; 4096];
+        while rustix::io::read(self.fd.get_ref(), &mut buffer).is_ok_and(|len| len > 0) {}
+        ready.clear_ready();
+    }
+}

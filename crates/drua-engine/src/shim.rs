@@ -1,0 +1,286 @@
+//! The engine's side of containerd's shim v2 protocol: the only door to a workload.
+//!
+//! A shim is started by running its program with `start` in the bundle directory; it prints the address of its ttrpc
+//! socket. It outlives this daemon; a new daemon connects to the same socket again.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use containerd_shim_protos::api;
+use containerd_shim_protos::shim_async::{Client, TaskClient};
+use containerd_shim_protos::ttrpc;
+use drua_types::{ContainerId, Signal};
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::config::EngineConfig;
+use crate::{Error, Result, blocking};
+
+/// A shim that does not answer a request in this time is treated as hung.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Creating may have to compile a Wasm module first.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(crate) code: u32,
+    pub(crate) at: Timestamp,
+    pub(crate) oom_killed: bool,
+}
+
+/// What to create.
+#[derive(Debug)]
+pub(crate) struct CreateTask {
+    pub(crate) terminal: bool,
+    pub(crate) stdin: String,
+    pub(crate) output: String,
+    /// Overlay mount options: `lowerdir=…`, `upperdir=…`, `workdir=…`.
+    pub(crate) overlay: Vec<String>,
+}
+
+/// A connection to one container's shim.
+#[derive(Clone)]
+pub(crate) struct Shim {
+    id: ContainerId,
+    bundle: PathBuf,
+    state_dir: PathBuf,
+    task: TaskClient,
+}
+
+impl std::fmt::Debug for Shim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shim").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Shim {
+    /// Starts a shim for a bundle that has its `config.json`.
+    pub(crate) async fn spawn(config: &EngineConfig, id: &ContainerId) -> Result<Self> {
+        let bundle = config.bundle(id);
+        let (program, events, task_id, cwd) =
+            (config.shim.clone(), config.events_socket(), id.clone(), bundle.clone());
+        let address = blocking::run(move || start(&program, &events, &task_id, &cwd)).await?;
+        Self::connect_to(config, id, &address).await
+    }
+
+    /// Connects to the shim of a container that an earlier daemon started.
+    pub(crate) async fn connect(config: &EngineConfig, id: &ContainerId) -> Result<Self> {
+        let bundle = config.bundle(id);
+        let address = format!("unix://{}", bundle.join("shim.sock").display());
+        Self::connect_to(config, id, &address).await
+    }
+
+    async fn connect_to(config: &EngineConfig, id: &ContainerId, address: &str) -> Result<Self> {
+        let client = Client::connect(address).await.map_err(|error| unreachable(id, &error))?;
+        Ok(Self {
+            id: id.clone(),
+            bundle: config.bundle(id),
+            state_dir: config.container_dir(id),
+            task: TaskClient::new(client),
+        })
+    }
+
+    /// Creates the container's process, which then waits for [`Shim::start`].
+    pub(crate) async fn create(&self, create: CreateTask) -> Result<u32> {
+        let mut request = api::CreateTaskRequest::new();
+        request.id = self.id.to_string();
+        request.bundle = self.bundle.display().to_string();
+        request.terminal = create.terminal;
+        request.stdin = create.stdin;
+        request.stdout = create.output.clone();
+        request.stderr = create.output;
+        let mut mount = containerd_shim_protos::types::mount::Mount::new();
+        mount.type_ = "overlay".to_owned();
+        mount.source = "overlay".to_owned();
+        mount.options = create.overlay;
+        request.rootfs = vec![mount];
+        let reply = self.task.create(context(CREATE_TIMEOUT), &request).await.map_err(|e| self.failed(e))?;
+        Ok(reply.pid)
+    }
+
+    /// Lets the created process run.
+    pub(crate) async fn start(&self) -> Result<u32> {
+        let mut request = api::StartRequest::new();
+        request.id = self.id.to_string();
+        Ok(self.task.start(context(TIMEOUT), &request).await.map_err(|e| self.failed(e))?.pid)
+    }
+
+    /// Waits for the process to end, however long that takes.
+    pub(crate) async fn wait(&self) -> Result<Exit> {
+        let mut request = api::WaitRequest::new();
+        request.id = self.id.to_string();
+        let reply = self.task.wait(ttrpc::context::Context::default(), &request).await;
+        let reply = reply.map_err(|e| self.failed(e))?;
+        let at = reply.exited_at.as_ref().and_then(|at| Timestamp::new(at.seconds, at.nanos).ok());
+        let mut exit = Exit { code: reply.exit_status, at: at.unwrap_or_else(Timestamp::now), oom_killed: false };
+        // The protocol's answer has no word for "out of memory": our shim's exit record has.
+        if let Some(record) = ExitRecord::read(&self.state_dir) {
+            exit.oom_killed = record.oom_killed;
+        }
+        Ok(exit)
+    }
+
+    /// The container's status and pid.
+    pub(crate) async fn state(&self) -> Result<api::StateResponse> {
+        let mut request = api::StateRequest::new();
+        request.id = self.id.to_string();
+        self.task.state(context(TIMEOUT), &request).await.map_err(|e| self.failed(e))
+    }
+
+    /// Signals the init process, or every process of the container.
+    pub(crate) async fn kill(&self, signal: Signal, all: bool) -> Result<()> {
+        let mut request = api::KillRequest::new();
+        request.id = self.id.to_string();
+        request.signal = signal.number().unsigned_abs();
+        request.all = all;
+        self.task.kill(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.failed(e))
+    }
+
+    /// Freezes the container.
+    pub(crate) async fn pause(&self) -> Result<()> {
+        let mut request = api::PauseRequest::new();
+        request.id = self.id.to_string();
+        self.task.pause(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.failed(e))
+    }
+
+    /// Thaws the container.
+    pub(crate) async fn resume(&self) -> Result<()> {
+        let mut request = api::ResumeRequest::new();
+        request.id = self.id.to_string();
+        self.task.resume(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.failed(e))
+    }
+
+    /// Tells the terminal its new size.
+    pub(crate) async fn resize(&self, width: u32, height: u32) -> Result<()> {
+        let mut request = api::ResizePtyRequest::new();
+        request.id = self.id.to_string();
+        request.width = width;
+        request.height = height;
+        self.task.resize_pty(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.failed(e))
+    }
+
+    /// Host pids of all processes of the container.
+    pub(crate) async fn pids(&self) -> Result<Vec<u32>> {
+        let mut request = api::PidsRequest::new();
+        request.id = self.id.to_string();
+        let reply = self.task.pids(context(TIMEOUT), &request).await.map_err(|e| self.failed(e))?;
+        Ok(reply.processes.iter().map(|process| process.pid).collect())
+    }
+
+    /// Deletes the stopped container and ends the shim. Best effort: what is left is cleaned by [`crate::recover`].
+    pub(crate) async fn delete_and_shutdown(&self) {
+        let mut delete = api::DeleteRequest::new();
+        delete.id = self.id.to_string();
+        if let Err(error) = self.task.delete(context(TIMEOUT), &delete).await {
+            tracing::debug!(container.id = %self.id, %error, "shim could not delete its container");
+        }
+        let mut shutdown = api::ShutdownRequest::new();
+        shutdown.id = self.id.to_string();
+        // The shim may be gone before it has answered.
+        let _ = self.task.shutdown(context(TIMEOUT), &shutdown).await;
+    }
+
+    /// A connection to the container's stdio, registered when this returns.
+    pub(crate) async fn attach(&self, streams: AttachStreams) -> Result<UnixStream> {
+        attach(&self.id, &self.bundle, streams).await
+    }
+
+    fn failed(&self, error: ttrpc::Error) -> Error {
+        match error {
+            ttrpc::Error::RpcStatus(status) => Error::Task(status.message),
+            other => unreachable(&self.id, &other),
+        }
+    }
+}
+
+/// Which streams an attached client wants.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct AttachStreams {
+    /// Protocol version, 1.
+    version: u32,
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+}
+
+impl AttachStreams {
+    /// A choice of streams.
+    pub fn new(stdin: bool, stdout: bool, stderr: bool) -> Self {
+        Self { version: 1, stdin, stdout, stderr }
+    }
+}
+
+/// Connects to `<bundle>/io.sock`, says which streams are wanted and waits for the shim's word that output is not lost
+/// any more.
+async fn attach(id: &ContainerId, bundle: &Path, streams: AttachStreams) -> Result<UnixStream> {
+    let path = bundle.join("io.sock");
+    let failed = |action, source| Error::Io { action, path: path.clone(), source };
+    let mut stream = UnixStream::connect(&path).await.map_err(|e| failed("connect to", e))?;
+    let mut hello = serde_json::to_vec(&streams).expect("four plain fields always serialise");
+    hello.push(b'\n');
+    stream.write_all(&hello).await.map_err(|e| failed("write to", e))?;
+    // One byte at a time: whatever follows the answer is output and belongs to the caller.
+    let mut answer = Vec::new();
+    while answer.last() != Some(&b'\n') {
+        if answer.len() > 256 {
+            return Err(Error::Shim { id: id.clone(), message: "its attach answer is no line".to_owned() });
+        }
+        answer.push(stream.read_u8().await.map_err(|e| failed("read from", e))?);
+    }
+    Ok(stream)
+}
+
+/// What the shim leaves on disk when the process has ended, for a daemon that was not there.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct ExitRecord {
+    version: u32,
+    pub(crate) status: u32,
+    pub(crate) exited_at: Timestamp,
+    #[serde(default)]
+    pub(crate) oom_killed: bool,
+}
+
+impl ExitRecord {
+    /// Reads `exit.json` in `dir`; `None` when there is none that this version understands.
+    pub(crate) fn read(dir: &Path) -> Option<Self> {
+        let text = fs_err::read(dir.join("exit.json")).ok()?;
+        serde_json::from_slice::<Self>(&text).ok().filter(|record| record.version == 1)
+    }
+}
+
+fn context(timeout: Duration) -> ttrpc::context::Context {
+    ttrpc::context::with_duration(timeout)
+}
+
+fn unreachable(id: &ContainerId, error: &ttrpc::Error) -> Error {
+    Error::Shim { id: id.clone(), message: error.to_string() }
+}
+
+/// Runs `<program> shim … start` and returns the address that it prints.
+fn start(program: &Path, events: &Path, id: &ContainerId, bundle: &Path) -> Result<String> {
+    let output = Command::new(program)
+        .args(["shim", "-namespace", "drua", "-id", id.as_str(), "-address"])
+        .arg(events)
+        .arg("start")
+        .env_clear()
+        .env("TTRPC_ADDRESS", events)
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .current_dir(bundle)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(Error::io("run the shim", program))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().next().map(str::trim) {
+        Some(address) if output.status.success() && address.starts_with("unix://") => Ok(address.to_owned()),
+        _ => {
+            let message = String::from_utf8_lossy(&output.stderr);
+            let message = format!("it did not start ({}): {}", output.status, message.trim());
+            Err(Error::Shim { id: id.clone(), message })
+        }
+    }
+}
