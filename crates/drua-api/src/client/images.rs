@@ -1,0 +1,134 @@
+//! Images: `/images/…`.
+
+use bytes::Bytes;
+
+use super::{ByteStream, Call, Client, JsonStream, RequestBody};
+use crate::models::{
+    ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImagePruneResponse, ImageSummary, Progress,
+};
+use crate::query::segment;
+use crate::{ClientError, Filters, Query};
+
+/// What `GET /images/json` lists.
+#[derive(Debug, Clone, Default)]
+pub struct ListImages {
+    /// Intermediate images too.
+    pub all: bool,
+    /// With their digests.
+    pub digests: bool,
+    /// Only those that match.
+    pub filters: Filters,
+}
+
+/// What to make of an imported root file system.
+#[derive(Debug, Clone, Default)]
+pub struct ImportOptions {
+    /// Name for the image.
+    pub repository: Option<String>,
+    /// Tag for the image.
+    pub tag: Option<String>,
+    /// Comment in its history.
+    pub message: Option<String>,
+    /// Dockerfile instructions that set its configuration.
+    pub changes: Vec<String>,
+    /// Platform of its programs.
+    pub platform: Option<String>,
+}
+
+fn path(name: &str, verb: &str) -> String {
+    format!("/images/{}{verb}", segment(name))
+}
+
+/// Every method fails with [`ClientError`]; the daemon's refusals are [`ClientError::Api`].
+#[expect(clippy::missing_errors_doc, reason = "said once for all on the impl block")]
+impl Client {
+    /// Lists images.
+    pub async fn image_list(&self, options: &ListImages) -> Result<Vec<ImageSummary>, ClientError> {
+        let query = Query::new().flag("all", options.all).flag("digests", options.digests).filters(&options.filters);
+        self.decode(Call::get("/images/json").query(query)).await
+    }
+
+    /// Everything about an image.
+    pub async fn image_inspect(&self, name: &str) -> Result<ImageInspect, ClientError> {
+        self.decode(Call::get(path(name, "/json"))).await
+    }
+
+    /// Everything about an image, as the daemon wrote it.
+    pub async fn image_inspect_raw(&self, name: &str) -> Result<Bytes, ClientError> {
+        self.bytes(Call::get(path(name, "/json"))).await
+    }
+
+    /// How an image was made, newest step first.
+    pub async fn image_history(&self, name: &str) -> Result<Vec<ImageHistoryResponseItem>, ClientError> {
+        self.decode(Call::get(path(name, "/history"))).await
+    }
+
+    /// Gives an image another name.
+    pub async fn image_tag(&self, name: &str, repository: &str, tag: Option<&str>) -> Result<(), ClientError> {
+        let query = Query::new().with("repo", repository).with_some("tag", tag);
+        self.done(Call::post(path(name, "/tag")).query(query)).await
+    }
+
+    /// Removes a name, and the image with its last one.
+    pub async fn image_remove(
+        &self,
+        name: &str,
+        force: bool,
+        prune_parents: bool,
+    ) -> Result<Vec<ImageDeleteResponseItem>, ClientError> {
+        let query = Query::new().flag("force", force).flag("noprune", !prune_parents);
+        self.decode(Call::delete(path(name, "")).query(query)).await
+    }
+
+    /// Loads the images of an archive (`docker save` or an OCI layout, also compressed).
+    pub async fn image_load(
+        &self,
+        archive: RequestBody,
+        quiet: bool,
+        platform: Option<&str>,
+    ) -> Result<JsonStream<Progress>, ClientError> {
+        let query = Query::new().with("quiet", if quiet { "1" } else { "0" }).with_some("platform", platform);
+        let response = self.send(Call::post("/images/load").query(query).body(archive, "application/x-tar")).await?;
+        Ok(JsonStream::new(response.into_body()))
+    }
+
+    /// An archive of images.
+    pub async fn image_save(&self, names: &[String]) -> Result<ByteStream, ClientError> {
+        let query = names.iter().fold(Query::new(), |query, name| query.with("names", name));
+        Ok(ByteStream(self.send(Call::get("/images/get").query(query)).await?.into_body()))
+    }
+
+    /// Makes an image of a root file system's archive.
+    pub async fn image_import(
+        &self,
+        archive: RequestBody,
+        options: &ImportOptions,
+    ) -> Result<JsonStream<Progress>, ClientError> {
+        let query = Query::new()
+            .with("fromSrc", "-")
+            .with_some("repo", options.repository.as_deref())
+            .with_some("tag", options.tag.as_deref())
+            .with_some("message", options.message.as_deref())
+            .with_some("platform", options.platform.as_deref());
+        let query = options.changes.iter().fold(query, |query, change| query.with("changes", change));
+        let response = self.send(Call::post("/images/create").query(query).body(archive, "application/x-tar")).await?;
+        Ok(JsonStream::new(response.into_body()))
+    }
+
+    /// Pulls an image from its registry.
+    pub async fn image_pull(
+        &self,
+        repository: &str,
+        tag: &str,
+        platform: Option<&str>,
+    ) -> Result<JsonStream<Progress>, ClientError> {
+        let query = Query::new().with("fromImage", repository).with("tag", tag).with_some("platform", platform);
+        let response = self.send(Call::post("/images/create").query(query)).await?;
+        Ok(JsonStream::new(response.into_body()))
+    }
+
+    /// Removes unused images that match; only dangling ones without a `dangling=false` filter.
+    pub async fn image_prune(&self, filters: &Filters) -> Result<ImagePruneResponse, ClientError> {
+        self.decode(Call::post("/images/prune").query(Query::new().filters(filters))).await
+    }
+}
