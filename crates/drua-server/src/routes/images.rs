@@ -1,0 +1,266 @@
+//! `/images/…`.
+
+use drua_engine::Engine;
+use drua_store::{Force, Image, Import, LoadEvent, Removed};
+use drua_types::{Classify, ImageRef, Platform, error_chain};
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::blocking;
+use crate::filters::Filters;
+use crate::http::{self, Call, Failure, Query, Reply};
+use crate::wire;
+
+/// Inspect, history, save and load name a platform as OCI's JSON object; some clients send plain text all the same.
+fn platform(query: &Query) -> Result<Option<Platform>, Failure> {
+    #[derive(Deserialize)]
+    struct Wire {
+        os: String,
+        architecture: String,
+        #[serde(default)]
+        variant: String,
+    }
+    let Some(text) = query.get("platform") else { return Ok(None) };
+    if text.starts_with('{') {
+        let wire: Wire = serde_json::from_str(text).map_err(|error| Failure::invalid(format!("invalid platform: {error}")))?;
+        return Ok(Some(Platform::new(&wire.os, &wire.architecture, Some(&wire.variant))));
+    }
+    text.parse().map(Some).map_err(Failure::invalid)
+}
+
+pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
+    let known = ["dangling", "label", "label!", "before", "since", "reference", "until"];
+    let filters = Filters::parse(&call.query, &known)?;
+    let dangling = filters.flag("dangling")?;
+    let manifests = call.query.flag("manifests");
+    let all = call.query.flag("all");
+    blocking(move || {
+        let containers = engine.containers();
+        let mut listed = Vec::new();
+        let mut images = engine.store().list()?;
+        images.sort_by(|a, b| b.created.cmp(&a.created));
+        let created = |name: &String| engine.store().get(name, None).map(|image| image.created).map_err(Failure::from);
+        let before = filters.values("before").first().map(created).transpose()?;
+        let since = filters.values("since").first().map(created).transpose()?;
+        for image in &images {
+            let labels = image.config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default();
+            let shown = dangling.is_none_or(|dangling| dangling == image.names.is_empty())
+                && filters.labels(&labels.into_iter().collect())
+                && filters.any("reference", |wanted| image.names.iter().any(|name| matches_reference(name, wanted)))
+                && before.is_none_or(|time| image.created < time)
+                && since.is_none_or(|time| image.created > time);
+            if !shown {
+                continue;
+            }
+            let users: Vec<String> =
+                containers.iter().filter(|c| c.image == image.id).map(|c| c.id.to_string()).collect();
+            let mut summary = wire::image::summary(image, all.then_some(users.len()));
+            if manifests {
+                summary["Manifests"] = json!(manifest_summaries(&engine, image, &users));
+            }
+            listed.push(summary);
+        }
+        http::json(&listed)
+    })
+    .await
+}
+
+/// One entry a platform that the store has.
+fn manifest_summaries(engine: &Engine, image: &Image, users: &[String]) -> Vec<Value> {
+    let of = |platform: &Platform| {
+        let view = engine.store().get(image.id.as_str(), Some(platform)).ok()?;
+        Some(wire::image::manifest_summary(&view, users))
+    };
+    image.platforms.iter().filter_map(of).collect()
+}
+
+/// `reference` filters: a name with or without tag, `*` for any text.
+fn matches_reference(name: &ImageRef, wanted: &str) -> bool {
+    let fits = |text: &str| glob(wanted.as_bytes(), text.as_bytes());
+    fits(&name.familiar()) || fits(&name.familiar_repository()) || fits(&name.to_string())
+}
+
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => glob(rest, text) || text.split_first().is_some_and(|(_, more)| glob(pattern, more)),
+        (Some((b'?', rest)), Some((_, more))) => glob(rest, more),
+        (Some((byte, rest)), Some((other, more))) => byte == other && glob(rest, more),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+pub(crate) async fn inspect(engine: Engine, name: String, call: Call) -> Reply {
+    let platform = platform(&call.query)?;
+    let manifests = call.query.flag("manifests");
+    if manifests && platform.is_some() {
+        return Err(Failure::invalid("conflicting options: manifests and platform cannot be used together"));
+    }
+    blocking(move || {
+        let image = engine.store().get(&name, platform.as_ref())?;
+        let mut value = wire::image::inspect(&image);
+        if manifests {
+            value["Manifests"] = json!(manifest_summaries(&engine, &image, &[]));
+        }
+        http::json(&value)
+    })
+    .await
+}
+
+pub(crate) async fn history(engine: Engine, name: String, call: Call) -> Reply {
+    let platform = platform(&call.query)?;
+    blocking(move || {
+        let entries = engine.store().history(&name, platform.as_ref())?;
+        http::json(&entries.iter().map(wire::image::history).collect::<Vec<_>>())
+    })
+    .await
+}
+
+pub(crate) async fn tag(engine: Engine, name: String, call: Call) -> Reply {
+    let repository = call.query.get("repo").ok_or_else(|| Failure::invalid("repo is missing"))?;
+    let target: ImageRef = match call.query.get("tag") {
+        Some(tag) => format!("{repository}:{tag}").parse().map_err(Failure::invalid)?,
+        None => repository.parse().map_err(Failure::invalid)?,
+    };
+    blocking(move || Ok(engine.tag_image(&name, &target)?)).await?;
+    Ok(http::empty(StatusCode::CREATED))
+}
+
+fn removed_json(removed: &[Removed]) -> Vec<Value> {
+    let entry = |removed: &Removed| match removed {
+        Removed::Untagged(name) => json!({ "Untagged": name.familiar() }),
+        Removed::Deleted(id) => json!({ "Deleted": id }),
+    };
+    removed.iter().map(entry).collect()
+}
+
+pub(crate) async fn remove(engine: Engine, name: String, call: Call) -> Reply {
+    let force = if call.query.flag("force") { Force::Yes } else { Force::No };
+    let removed = blocking(move || Ok(engine.remove_image(&name, force)?)).await?;
+    http::json(&removed_json(&removed))
+}
+
+pub(crate) async fn prune(engine: Engine, call: Call) -> Reply {
+    let filters = Filters::parse(&call.query, &["dangling", "label", "label!", "until"])?;
+    let all = filters.flag("dangling")? == Some(false);
+    blocking(move || {
+        let before = engine.store().disk_usage()?;
+        let mut removed = Vec::new();
+        for image in engine.store().list()? {
+            let unused = engine.image_use(&image).is_none() && (all || image.names.is_empty());
+            if unused && let Ok(gone) = engine.remove_image(image.id.as_str(), Force::Yes) {
+                removed.extend(gone);
+            }
+        }
+        let after = engine.store().disk_usage()?;
+        let bytes = |usage: drua_store::DiskUsage| usage.content_bytes + usage.layers_bytes;
+        let reclaimed = bytes(before).saturating_sub(bytes(after));
+        http::json(&json!({ "ImagesDeleted": removed_json(&removed), "SpaceReclaimed": reclaimed }))
+    })
+    .await
+}
+
+/// `POST /images/create`: a pull, which needs a registry, or an import.
+pub(crate) async fn create(engine: Engine, call: Call) -> Reply {
+    if let Some(name) = call.query.get("fromImage") {
+        let message = format!(
+            "cannot pull `{name}`: registries are not supported yet; load the image with `docker load` or `docker import`"
+        );
+        return Err(Failure::new(StatusCode::NOT_IMPLEMENTED, message));
+    }
+    match call.query.get("fromSrc") {
+        Some("-") => import(engine, call).await,
+        Some(_) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "importing from a URL is not supported yet")),
+        None => Err(Failure::invalid("either fromImage or fromSrc is needed")),
+    }
+}
+
+async fn import(engine: Engine, call: Call) -> Reply {
+    let name: Option<ImageRef> = match (call.query.get("repo"), call.query.get("tag")) {
+        (None, _) => None,
+        (Some(repo), None) => Some(repo.parse().map_err(Failure::invalid)?),
+        (Some(repo), Some(tag)) => Some(format!("{repo}:{tag}").parse().map_err(Failure::invalid)?),
+    };
+    let import = Import {
+        name,
+        message: call.query.get("message").unwrap_or("Imported from -").to_owned(),
+        changes: call.query.all("changes"),
+        platform: platform(&call.query)?,
+    };
+    let mut body = call.into_reader();
+    let id = blocking(move || Ok(engine.import_image(&mut body, import)?)).await?;
+    let (response, sender) = http::stream("application/json");
+    tokio::spawn(async move { sender.json(&json!({ "status": id })).await });
+    Ok(response)
+}
+
+/// Errors that come before the first answer are statuses; later ones are the stream's last object.
+pub(crate) fn load(engine: Engine, call: Call) -> Reply {
+    let quiet = call.query.flag("quiet");
+    let platform = platform(&call.query)?;
+    let mut body = call.into_reader();
+    let (response, sender) = http::stream("application/json");
+    tokio::task::spawn_blocking(move || {
+        let mut progress = |event: LoadEvent| {
+            if !quiet {
+                let LoadEvent::Layer { id, current, total } = event;
+                let detail = json!({ "current": current, "total": total });
+                // The load goes on when the client has gone: what has arrived whole is kept.
+                let _ = sender.blocking_json(&json!({ "status": "Loading layer", "progressDetail": detail, "id": id.short() }));
+            }
+        };
+        let _ = match engine.load_images(&mut body, platform.as_ref(), &mut progress) {
+            Ok(loaded) => {
+                let messages = loaded.iter().flat_map(drua_store::Loaded::messages);
+                messages.map(|message| json!({ "stream": format!("{message}\n") })).try_for_each(|line| sender.blocking_json(&line))
+            }
+            Err(error) => {
+                tracing::info!(kind = ?error.kind(), error = error_chain(&error), "an archive was refused");
+                sender.blocking_json(&failure_line(&error))
+            }
+        };
+    });
+    Ok(response)
+}
+
+fn failure_line(error: &dyn std::error::Error) -> Value {
+    let message = error_chain(error);
+    json!({ "errorDetail": { "message": message }, "error": message })
+}
+
+pub(crate) async fn save(engine: Engine, names: Vec<String>, call: &Call) -> Reply {
+    let platform = platform(&call.query)?;
+    // Several names may also come in one parameter, separated by commas.
+    let names: Vec<String> = names.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
+    let lookup = engine.clone();
+    let names = blocking(move || {
+        // Looked up first: a missing image is a 404, not a broken stream.
+        names.iter().try_for_each(|name| lookup.store().get(name, None).map(drop))?;
+        Ok(names)
+    })
+    .await?;
+    let (response, sender) = http::stream("application/x-tar");
+    tokio::task::spawn_blocking(move || {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut out = std::io::BufWriter::with_capacity(256 << 10, sender);
+        if let Err(error) = engine.save_images(&names, platform.as_ref(), &mut out) {
+            tracing::warn!(error = error_chain(&error), "saving images ended early");
+        }
+    });
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_patterns() {
+        let name: ImageRef = "bitnami/redis:7".parse().expect("valid");
+        for pattern in ["bitnami/redis", "bitnami/redis:7", "bitnami/*", "*redis*", "bitnami/redis:?"] {
+            assert!(matches_reference(&name, pattern), "{pattern}");
+        }
+        assert!(!matches_reference(&name, "redis"));
+    }
+}

@@ -1,0 +1,407 @@
+//! `POST /containers/create`: Docker's body → what the engine creates.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use drua_api::models;
+use drua_engine::container::{
+    Config, Device, HealthCheck, HostConfig, LogConfig, LogDriver, MountKind, MountRequest, NetworkMode, NsMode,
+    PublishRequest, Resources, RestartPolicy, Seccomp, Ulimit,
+};
+use drua_engine::{CreateContainer, Engine, EndpointRequest};
+use drua_types::{ByteSize, Platform, Port};
+use serde_json::{Value, json};
+
+use crate::http::Failure;
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// Reads the body. `name` and `platform` come from the query.
+pub(crate) fn container(
+    engine: &Engine,
+    name: Option<&str>,
+    platform: Option<&str>,
+    body: Value,
+) -> Result<CreateContainer> {
+    let mut echo = body.get("HostConfig").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
+    let request: models::ContainerCreateBody = serde_json::from_value(body)
+        .map_err(|error| Failure::invalid(format!("invalid container configuration: {error}")))?;
+    let platform = platform.map(str::parse::<Platform>).transpose().map_err(Failure::invalid)?;
+    let host = request.host_config.clone().unwrap_or_default();
+    let host = host_config(engine, host)?;
+    materialise(&mut echo, &host);
+    let endpoints = request.networking_config.clone().and_then(|config| config.endpoints_config).unwrap_or_default();
+    let mut networks = BTreeMap::new();
+    for (network, settings) in endpoints {
+        networks.insert(network, endpoint(settings)?);
+    }
+    Ok(CreateContainer {
+        name: name.map(str::to_owned),
+        platform,
+        entrypoint_given: request.entrypoint.is_some(),
+        config: config(request)?,
+        host,
+        echo,
+        networks,
+    })
+}
+
+/// The defaults that inspect shows although the client left them out.
+fn materialise(echo: &mut Value, host: &HostConfig) {
+    let log = |driver: LogDriver| match driver {
+        LogDriver::JsonFile => "json-file",
+        LogDriver::Local => "local",
+        LogDriver::None => "none",
+    };
+    let is_empty = |value: &Value| value.is_null() || *value == json!("") || *value == json!(0);
+    let mut default = |key: &str, value: Value| {
+        let slot = &mut echo[key];
+        if is_empty(slot) {
+            *slot = value;
+        }
+    };
+    default("ShmSize", json!(64 << 20));
+    default("Runtime", json!("drua"));
+    default("NetworkMode", json!("bridge"));
+    default("IpcMode", json!("private"));
+    default("CgroupnsMode", json!("private"));
+    default("RestartPolicy", json!({ "Name": "no", "MaximumRetryCount": 0 }));
+    if echo["RestartPolicy"]["Name"] == json!("") {
+        echo["RestartPolicy"]["Name"] = json!("no");
+    }
+    if echo["NetworkMode"] == json!("default") {
+        echo["NetworkMode"] = json!("bridge");
+    }
+    echo["LogConfig"]["Type"] = json!(log(host.log.driver));
+    if !echo["LogConfig"]["Config"].is_object() {
+        echo["LogConfig"]["Config"] = json!({});
+    }
+    let (masked, readonly) = (&host.masked_paths, &host.readonly_paths);
+    if masked.is_none() && !host.privileged {
+        echo["MaskedPaths"] = json!(drua_engine::DEFAULT_MASKED_PATHS);
+    }
+    if readonly.is_none() && !host.privileged {
+        echo["ReadonlyPaths"] = json!(drua_engine::DEFAULT_READONLY_PATHS);
+    }
+}
+
+fn config(request: models::ContainerCreateBody) -> Result<Config> {
+    let mut exposed_ports = BTreeSet::new();
+    for port in request.exposed_ports.unwrap_or_default() {
+        exposed_ports.insert(port.parse().map_err(Failure::invalid)?);
+    }
+    let signal = request.stop_signal.filter(|signal| !signal.is_empty());
+    Ok(Config {
+        image: request.image.unwrap_or_default(),
+        hostname: request.hostname.unwrap_or_default(),
+        domainname: request.domainname.unwrap_or_default(),
+        user: request.user.unwrap_or_default(),
+        attach: [request.attach_stdin, request.attach_stdout, request.attach_stderr].map(Option::unwrap_or_default),
+        tty: request.tty.unwrap_or_default(),
+        open_stdin: request.open_stdin.unwrap_or_default(),
+        stdin_once: request.stdin_once.unwrap_or_default(),
+        env: request.env.unwrap_or_default(),
+        cmd: request.cmd.unwrap_or_default(),
+        // `[""]` is how clients say "no entrypoint at all".
+        entrypoint: request.entrypoint.unwrap_or_default().into_iter().filter(|word| !word.is_empty()).collect(),
+        working_dir: request.working_dir.unwrap_or_default(),
+        labels: request.labels.unwrap_or_default().into_iter().collect(),
+        exposed_ports,
+        volumes: request.volumes.unwrap_or_default().into_iter().collect(),
+        stop_signal: signal.map(|signal| signal.parse()).transpose().map_err(Failure::invalid)?,
+        stop_timeout: request.stop_timeout,
+        healthcheck: request.healthcheck.map(healthcheck).transpose()?,
+        shell: request.shell.unwrap_or_default(),
+        on_build: Vec::new(),
+    })
+}
+
+fn healthcheck(check: models::HealthConfig) -> Result<HealthCheck> {
+    let duration = |what: &str, nanos: Option<i64>| match nanos.unwrap_or(0) {
+        0 => Ok(Duration::ZERO),
+        nanos if nanos < 1_000_000 => {
+            Err(Failure::invalid(format!("{what} in Healthcheck cannot be less than 1ms")))
+        }
+        nanos => Ok(Duration::from_nanos(nanos.unsigned_abs())),
+    };
+    Ok(HealthCheck {
+        test: check.test.unwrap_or_default(),
+        interval: duration("Interval", check.interval)?,
+        timeout: duration("Timeout", check.timeout)?,
+        start_period: duration("StartPeriod", check.start_period)?,
+        start_interval: duration("StartInterval", check.start_interval)?,
+        retries: u32::try_from(check.retries.unwrap_or(0))
+            .map_err(|_| Failure::invalid("Retries in Healthcheck cannot be negative"))?,
+    })
+}
+
+fn host_config(engine: &Engine, host: models::HostConfig) -> Result<HostConfig> {
+    let mut mounts = Vec::new();
+    for bind in host.binds.unwrap_or_default() {
+        mounts.push(bind_mount(&bind)?);
+    }
+    for mount in host.mounts.unwrap_or_default() {
+        mounts.push(long_mount(mount)?);
+    }
+    for (destination, options) in host.tmpfs.unwrap_or_default() {
+        let options = options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
+        mounts.push(MountRequest { tmpfs_options: options, ..mount_request(MountKind::Tmpfs, None, &destination) });
+    }
+    let options = host.security_opt.unwrap_or_default();
+    let (seccomp, no_new_privileges) = security_options(&options)?;
+    let resources = Resources {
+        memory: host.memory.filter(|bytes| *bytes > 0),
+        memory_reservation: host.memory_reservation.filter(|bytes| *bytes > 0),
+        memory_swap: host.memory_swap.filter(|bytes| *bytes != 0),
+        nano_cpus: host.nano_cpus.filter(|nanos| *nanos > 0),
+        cpu_shares: host.cpu_shares.filter(|shares| *shares > 0).map(i64::unsigned_abs),
+        cpu_period: host.cpu_period.filter(|period| *period > 0).map(i64::unsigned_abs),
+        cpu_quota: host.cpu_quota.filter(|quota| *quota != 0),
+        cpuset_cpus: host.cpuset_cpus.unwrap_or_default(),
+        cpuset_mems: host.cpuset_mems.unwrap_or_default(),
+        pids: host.pids_limit.filter(|limit| *limit > 0),
+    };
+    let ulimit = |limit: models::ResourcesUlimits| Ulimit {
+        name: limit.name.unwrap_or_default(),
+        soft: limit.soft.unwrap_or(0),
+        hard: limit.hard.unwrap_or(0),
+    };
+    let device = |device: models::DeviceMapping| Device {
+        host_path: device.path_on_host.unwrap_or_default().into(),
+        container_path: device.path_in_container.unwrap_or_default().into(),
+        permissions: device.cgroup_permissions.filter(|text| !text.is_empty()).unwrap_or_else(|| "rwm".to_owned()),
+    };
+    let addresses: Vec<String> = host.dns.unwrap_or_default();
+    Ok(HostConfig {
+        network_mode: network_mode(engine, host.network_mode.as_deref().unwrap_or_default())?,
+        mounts,
+        volumes_from: host.volumes_from.unwrap_or_default(),
+        publish: publish(host.port_bindings.unwrap_or_default())?,
+        publish_all: host.publish_all_ports.unwrap_or_default(),
+        restart: restart_policy(host.restart_policy)?,
+        auto_remove: host.auto_remove.unwrap_or_default(),
+        privileged: host.privileged.unwrap_or_default(),
+        cap_add: host.cap_add.unwrap_or_default(),
+        cap_drop: host.cap_drop.unwrap_or_default(),
+        readonly_rootfs: host.readonly_rootfs.unwrap_or_default(),
+        masked_paths: host.masked_paths,
+        readonly_paths: host.readonly_paths,
+        seccomp,
+        no_new_privileges,
+        resources,
+        ulimits: host.ulimits.unwrap_or_default().into_iter().map(ulimit).collect(),
+        sysctls: host.sysctls.unwrap_or_default().into_iter().collect(),
+        shm_size: host.shm_size.filter(|bytes| *bytes > 0).map(i64::unsigned_abs),
+        dns: addresses.iter().map(|text| address(text)).collect::<Result<_>>()?,
+        dns_search: host.dns_search.unwrap_or_default(),
+        dns_options: host.dns_options.unwrap_or_default(),
+        extra_hosts: host.extra_hosts.unwrap_or_default(),
+        init: host.init.unwrap_or_default(),
+        runtime: host.runtime.unwrap_or_default(),
+        log: log_config(host.log_config)?,
+        pid_mode: ns_mode(engine, "PID", host.pid_mode.as_deref())?,
+        ipc_mode: ns_mode(engine, "IPC", host.ipc_mode.as_deref())?,
+        uts_host: host.uts_mode.as_deref() == Some("host"),
+        cgroupns_host: host.cgroupns_mode.is_some_and(|mode| mode.to_string() == "host"),
+        devices: host.devices.unwrap_or_default().into_iter().map(device).collect(),
+        oom_score_adj: host.oom_score_adj.and_then(|value| i32::try_from(value).ok()).filter(|value| *value != 0),
+        group_add: host.group_add.unwrap_or_default(),
+    })
+}
+
+fn address(text: &str) -> Result<IpAddr> {
+    text.parse().map_err(|_| Failure::invalid(format!("invalid IP address: {text}")))
+}
+
+fn mount_request(kind: MountKind, source: Option<String>, destination: &str) -> MountRequest {
+    MountRequest {
+        kind,
+        source,
+        destination: PathBuf::from(destination),
+        read_only: false,
+        propagation: String::new(),
+        create_source: true,
+        no_copy: false,
+        subpath: None,
+        tmpfs_options: Vec::new(),
+        mode: String::new(),
+    }
+}
+
+/// `source:destination[:options]`, where a source without a leading slash is a volume; or a destination alone.
+fn bind_mount(bind: &str) -> Result<MountRequest> {
+    let invalid = || Failure::invalid(format!("invalid volume specification: '{bind}'"));
+    let parts: Vec<&str> = bind.split(':').collect();
+    let (source, destination, mode) = match parts.as_slice() {
+        [destination] => (None, *destination, ""),
+        [source, destination] => (Some(*source), *destination, ""),
+        [source, destination, mode] => (Some(*source), *destination, *mode),
+        _ => return Err(invalid()),
+    };
+    if destination.is_empty() || source == Some("") {
+        return Err(invalid());
+    }
+    let kind = if source.is_some_and(|source| source.starts_with('/')) { MountKind::Bind } else { MountKind::Volume };
+    let mut mount = mount_request(kind, source.map(str::to_owned), destination);
+    mount.mode = mode.to_owned();
+    for option in mode.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => mount.read_only = true,
+            "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
+            "nocopy" => mount.no_copy = true,
+            "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => option.clone_into(&mut mount.propagation),
+            _ => return Err(Failure::invalid(format!("invalid mode: {mode}"))),
+        }
+    }
+    Ok(mount)
+}
+
+fn long_mount(mount: models::Mount) -> Result<MountRequest> {
+    use models::MountType as Kind;
+    let kind = match mount.typ {
+        Some(Kind::BIND) => MountKind::Bind,
+        Some(Kind::VOLUME) => MountKind::Volume,
+        Some(Kind::TMPFS) => MountKind::Tmpfs,
+        other => {
+            let name = other.map(|kind| kind.to_string()).unwrap_or_default();
+            return Err(Failure::invalid(format!("mount type `{name}` is not supported yet")));
+        }
+    };
+    let source = mount.source.filter(|source| !source.is_empty());
+    let mut request = mount_request(kind, source, &mount.target.unwrap_or_default());
+    request.read_only = mount.read_only.unwrap_or_default();
+    if let Some(bind) = mount.bind_options {
+        request.propagation = bind.propagation.map(|propagation| propagation.to_string()).unwrap_or_default();
+        request.create_source = bind.create_mountpoint.unwrap_or_default();
+    } else {
+        request.create_source = kind != MountKind::Bind;
+    }
+    if let Some(volume) = mount.volume_options {
+        request.no_copy = volume.no_copy.unwrap_or_default();
+        request.subpath = volume.subpath.filter(|path| !path.is_empty()).map(PathBuf::from);
+    }
+    if let Some(tmpfs) = mount.tmpfs_options {
+        request.tmpfs_options.extend(tmpfs.size_bytes.filter(|size| *size > 0).map(|size| format!("size={size}")));
+        request.tmpfs_options.extend(tmpfs.mode.map(|mode| format!("mode={mode:o}")));
+    }
+    Ok(request)
+}
+
+/// `--security-opt`: what concerns seccomp and privileges; labels of LSMs that are not there are accepted as `disable`.
+fn security_options(options: &[String]) -> Result<(Seccomp, bool)> {
+    let (mut seccomp, mut no_new_privileges) = (Seccomp::Default, false);
+    for option in options {
+        let (key, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
+        match (key, value) {
+            ("no-new-privileges", "" | "true") => no_new_privileges = true,
+            ("no-new-privileges", "false") => no_new_privileges = false,
+            ("seccomp", "unconfined") => seccomp = Seccomp::Unconfined,
+            ("seccomp", "builtin" | "") => seccomp = Seccomp::Default,
+            ("seccomp", profile) => seccomp = Seccomp::Custom(profile.to_owned()),
+            ("apparmor", "unconfined" | "docker-default") | ("label", "disable") | ("systempaths", "unconfined") => {}
+            _ => return Err(Failure::invalid(format!("invalid --security-opt 2: {option:?}"))),
+        }
+    }
+    Ok((seccomp, no_new_privileges))
+}
+
+fn network_mode(engine: &Engine, mode: &str) -> Result<NetworkMode> {
+    Ok(match mode {
+        "" | "default" | "bridge" => NetworkMode::Default,
+        "none" => NetworkMode::None,
+        "host" => NetworkMode::Host,
+        other => match other.strip_prefix("container:") {
+            // Not 404, which would make clients pull the image.
+            Some(name) => NetworkMode::Container(engine.container(name).map_err(Failure::invalid)?.id.clone()),
+            None => NetworkMode::Named(other.to_owned()),
+        },
+    })
+}
+
+fn ns_mode(engine: &Engine, what: &str, mode: Option<&str>) -> Result<NsMode> {
+    Ok(match mode.unwrap_or_default() {
+        "" | "private" | "shareable" => NsMode::Private,
+        "host" => NsMode::Host,
+        other => match other.strip_prefix("container:") {
+            Some(name) => NsMode::Container(engine.container(name).map_err(Failure::invalid)?.id.clone()),
+            None => return Err(Failure::invalid(format!("invalid {what} mode: {other}"))),
+        },
+    })
+}
+
+fn publish(bindings: models::PortMap) -> Result<Vec<PublishRequest>> {
+    let mut requests = Vec::new();
+    for (port, bindings) in bindings {
+        let port: Port = port.parse().map_err(Failure::invalid)?;
+        for binding in bindings.unwrap_or_default() {
+            let host_ip = binding.host_ip.filter(|text| !text.is_empty()).map(|text| address(&text)).transpose()?;
+            let host_ports = binding.host_port.unwrap_or_default();
+            let range = |text: &str| -> Option<(u16, u16)> {
+                match text.split_once('-') {
+                    _ if text.is_empty() => Some((0, 0)),
+                    None => text.parse().ok().map(|port| (port, port)),
+                    Some((first, last)) => Some((first.parse().ok()?, last.parse().ok()?)).filter(|(a, b)| a <= b),
+                }
+            };
+            let host_ports =
+                range(&host_ports).ok_or_else(|| Failure::invalid(format!("invalid port specification: {host_ports}")))?;
+            requests.push(PublishRequest { port, host_ip, host_ports });
+        }
+    }
+    // The map has no order; explicit ports first, so that a free one is never taken from under them.
+    requests.sort_by_key(|request| (request.host_ports.0 == 0, request.port, request.host_ports));
+    Ok(requests)
+}
+
+pub(crate) fn restart_policy(policy: Option<models::RestartPolicy>) -> Result<RestartPolicy> {
+    use models::RestartPolicyNameEnum as Name;
+    let policy = policy.unwrap_or_default();
+    let retries = policy.maximum_retry_count.unwrap_or(0);
+    let count = u32::try_from(retries).map_err(|_| Failure::invalid("maximum retry count cannot be negative"))?;
+    let name = policy.name.unwrap_or(Name::EMPTY);
+    if count > 0 && name != Name::ON_FAILURE {
+        return Err(Failure::invalid("maximum retry count can only be used with 'on-failure'"));
+    }
+    Ok(match name {
+        Name::EMPTY | Name::NO => RestartPolicy::No,
+        Name::ALWAYS => RestartPolicy::Always,
+        Name::UNLESS_STOPPED => RestartPolicy::UnlessStopped,
+        Name::ON_FAILURE => RestartPolicy::OnFailure(count),
+    })
+}
+
+fn log_config(config: Option<models::HostConfigLogConfig>) -> Result<LogConfig> {
+    let config = config.unwrap_or_default();
+    let driver = match config.typ.as_deref().unwrap_or_default() {
+        "" | "json-file" => LogDriver::JsonFile,
+        "local" => LogDriver::Local,
+        "none" => LogDriver::None,
+        other => return Err(Failure::invalid(format!("logger: no log driver named '{other}' is registered"))),
+    };
+    let options = config.config.unwrap_or_default();
+    let mut log = LogConfig { driver, ..LogConfig::default() };
+    if let Some(size) = options.get("max-size").filter(|size| *size != "-1") {
+        log.max_size = size.parse::<ByteSize>().map_err(Failure::invalid)?;
+    }
+    if let Some(count) = options.get("max-file") {
+        let count: u32 = count.parse().map_err(|_| Failure::invalid(format!("invalid max-file: {count}")))?;
+        log.max_file = count.max(1);
+    }
+    Ok(log)
+}
+
+/// What the client wants of a network.
+pub(crate) fn endpoint(settings: models::EndpointSettings) -> Result<EndpointRequest> {
+    let ipam = settings.ipam_config.unwrap_or_default();
+    let ipv4 = ipam.ipv4_address.filter(|text| !text.is_empty());
+    let ipv4 = ipv4.map(|text| text.parse().map_err(|_| Failure::invalid(format!("invalid IPv4 address: {text}"))));
+    Ok(EndpointRequest {
+        network: None,
+        aliases: settings.aliases.unwrap_or_default(),
+        ipv4: ipv4.transpose()?,
+        mac: settings.mac_address.filter(|text| !text.is_empty()),
+        links: settings.links.unwrap_or_default(),
+    })
+}
