@@ -1,0 +1,50 @@
+//! The normalised project: long forms, absolute paths, full names.
+//!
+//! Serialisation is Compose's canonical JSON. The order of fields in [`Service`] and below is compose-go's, since Docker
+//! Compose hashes a service in that order.
+
+mod network;
+mod service;
+mod storage;
+mod value;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub use network::{Ipam, IpamPool, Network, PortMapping, ServiceNetwork};
+pub use service::{
+    Command, Condition, Dependency, Deploy, Environment, ExtraHosts, Healthcheck, NetworkMode, Restart, Service, Ulimit,
+};
+pub use storage::{BindOptions, Mount, MountKind, TmpfsOptions, Volume, VolumeOptions};
+pub use value::{Bytes, Cpus, Duration, Labels};
+
+use crate::names::{ProjectName, ServiceName};
+
+/// A complete project.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Project {
+    /// The project's name.
+    pub name: ProjectName,
+    /// The folder that relative paths are relative to.
+    #[serde(skip)]
+    pub working_dir: PathBuf,
+    /// The compose files it was read from, absolute.
+    #[serde(skip)]
+    pub config_files: Vec<PathBuf>,
+    /// The `.env` files that were read.
+    #[serde(skip)]
+    pub environment_files: Vec<PathBuf>,
+    /// Active services.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// Services that no active profile enables.
+    #[serde(skip)]
+    pub disabled: BTreeSet<ServiceName>,
+    /// Networks that active services use, by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub networks: BTreeMap<String, Network>,
+    /// Volumes that active services use, by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub volumes: BTreeMap<String, Volume>,
+}
