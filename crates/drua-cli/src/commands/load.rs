@@ -1,0 +1,81 @@
+use std::io::{self, IsTerminal as _, Read};
+use std::path::PathBuf;
+
+use drua_api::client::RequestBody;
+use drua_types::exit;
+use futures_util::StreamExt as _;
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::session::{channel_stream, read_in_background};
+use crate::ui::ByteProgress;
+
+/// Load an image from a tar archive or standard input
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  drua load -i busybox.tar
+  skopeo copy docker://busybox docker-archive:/dev/stdout | drua load")]
+pub(crate) struct Load {
+    /// Read from a tar archive file, instead of standard input
+    #[arg(short, long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Load only the given platform variant, for example linux/amd64
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<drua_types::Platform>,
+    /// Suppress the load output
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Load {
+    pub(super) async fn run(self, ctx: &Context) -> Outcome {
+        let (source, total): (Box<dyn Read + Send>, _) = match &self.input {
+            Some(path) => {
+                let file = fs_err::File::open(path)?;
+                let total = file.metadata()?.len();
+                (Box::new(file), Some(total))
+            }
+            None if io::stdin().is_terminal() => {
+                return Err(Failure::message("requested load from stdin, but stdin is empty")
+                    .hint("name an archive: `drua load -i images.tar`"));
+            }
+            None => (Box::new(io::stdin()), None),
+        };
+        let client = ctx.client().await?;
+        let progress = ByteProgress::new(&ctx.ui, "loading", total);
+        let body = body(source, progress.handle());
+        let platform = self.platform.map(|platform| platform_json(&platform));
+        let result = client.image_load(body, self.quiet, platform.as_deref()).await;
+        progress.clear();
+        let mut lines = result?;
+        while let Some(line) = lines.next().await {
+            let line = line?;
+            if let Some(error) = line.error {
+                return Err(Failure::message(error));
+            }
+            if let Some(text) = line.stream {
+                ctx.ui.data(text.as_bytes())?;
+            }
+        }
+        Ok(exit::OK)
+    }
+}
+
+/// An archive as a request's body, counted while it is sent.
+pub(super) fn body(source: impl Read + Send + 'static, progress: ByteProgress) -> RequestBody {
+    let chunks = channel_stream(read_in_background(source));
+    RequestBody::from_stream(chunks.inspect(move |chunk| {
+        if let Ok(chunk) = chunk {
+            progress.add(chunk.len());
+        }
+    }))
+}
+
+/// The form in which the API takes a platform here: an OCI platform as JSON.
+fn platform_json(platform: &drua_types::Platform) -> String {
+    let mut json = serde_json::json!({ "os": platform.os(), "architecture": platform.architecture() });
+    if let Some(variant) = platform.variant() {
+        json["variant"] = variant.into();
+    }
+    json.to_string()
+}

@@ -1,0 +1,171 @@
+//! The commands, one file each: its options, and what it does with them.
+
+mod attach;
+mod completion;
+mod compose;
+mod container;
+mod create;
+mod events;
+mod export;
+mod history;
+mod image;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod network;
+mod pause;
+mod port;
+mod prune;
+mod ps;
+mod rename;
+mod restart;
+mod rm;
+mod rmi;
+mod run;
+mod save;
+mod start;
+mod stats;
+mod stop;
+mod system;
+mod system_df;
+mod tag;
+mod targets;
+mod top;
+mod version;
+mod volume;
+mod wait;
+
+use crate::context::Context;
+use crate::daemon::DaemonArgs;
+use crate::failure::{Failure, Outcome};
+
+/// Every command, with its options.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Run(Box<run::Run>),
+    Create(Box<create::Create>),
+    Start(start::Start),
+    Stop(stop::Stop),
+    Restart(restart::Restart),
+    Kill(kill::Kill),
+    Pause(pause::Pause),
+    Unpause(pause::Unpause),
+    Rm(rm::Rm),
+    Rename(rename::Rename),
+    Ps(ps::Ps),
+    Logs(logs::Logs),
+    Attach(attach::Attach),
+    Wait(wait::Wait),
+    Top(top::Top),
+    Stats(stats::Stats),
+    Port(port::Port),
+    Export(export::Export),
+    Images(images::Images),
+    Load(load::Load),
+    Save(save::Save),
+    Import(import::Import),
+    Tag(tag::Tag),
+    Rmi(rmi::Rmi),
+    History(history::History),
+    Inspect(inspect::Inspect),
+    Events(events::Events),
+    Info(info::Info),
+    Version(version::Version),
+    Compose(compose::Compose),
+    Container(container::Container),
+    Image(image::Image),
+    Network(network::Network),
+    Volume(volume::Volume),
+    System(system::System),
+    Daemon(DaemonArgs),
+    Completion(completion::Completion),
+}
+
+/// How `drua --help` groups the commands.
+const GROUPS: [(&str, &[&str]); 5] = [
+    (
+        "Containers",
+        &[
+            "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "rm", "rename", "ps", "logs",
+            "attach", "wait", "top", "stats", "port", "export",
+        ],
+    ),
+    ("Images", &["images", "load", "save", "import", "tag", "rmi", "history"]),
+    ("Projects", &["compose"]),
+    ("Objects", &["container", "image", "network", "volume", "system"]),
+    ("The daemon", &["inspect", "events", "info", "version", "daemon", "completion"]),
+];
+
+impl Command {
+    /// Runs the command.
+    pub(crate) async fn run(self, ctx: &Context) -> Outcome {
+        match self {
+            Self::Run(command) => command.run(ctx).await,
+            Self::Create(command) => command.run(ctx).await,
+            Self::Start(command) => command.run(ctx).await,
+            Self::Stop(command) => command.run(ctx).await,
+            Self::Restart(command) => command.run(ctx).await,
+            Self::Kill(command) => command.run(ctx).await,
+            Self::Pause(command) => command.run(ctx).await,
+            Self::Unpause(command) => command.run(ctx).await,
+            Self::Rm(command) => command.run(ctx).await,
+            Self::Rename(command) => command.run(ctx).await,
+            Self::Ps(command) => command.run(ctx).await,
+            Self::Logs(command) => command.run(ctx).await,
+            Self::Attach(command) => command.run(ctx).await,
+            Self::Wait(command) => command.run(ctx).await,
+            Self::Top(command) => command.run(ctx).await,
+            Self::Stats(command) => command.run(ctx).await,
+            Self::Port(command) => command.run(ctx).await,
+            Self::Export(command) => command.run(ctx).await,
+            Self::Images(command) => command.run(ctx).await,
+            Self::Load(command) => command.run(ctx).await,
+            Self::Save(command) => command.run(ctx).await,
+            Self::Import(command) => command.run(ctx).await,
+            Self::Tag(command) => command.run(ctx).await,
+            Self::Rmi(command) => command.run(ctx).await,
+            Self::History(command) => command.run(ctx).await,
+            Self::Inspect(command) => command.run(ctx).await,
+            Self::Events(command) => command.run(ctx).await,
+            Self::Info(command) => command.run(ctx).await,
+            Self::Version(command) => command.run(ctx).await,
+            Self::Compose(command) => command.run(ctx).await,
+            Self::Container(command) => command.run(ctx).await,
+            Self::Image(command) => command.run(ctx).await,
+            Self::Network(command) => command.run(ctx).await,
+            Self::Volume(command) => command.run(ctx).await,
+            Self::System(command) => command.run(ctx).await,
+            Self::Daemon(_) => Err(Failure::message("`drua daemon` must be the first word of the command line")),
+            Self::Completion(command) => command.run(ctx),
+        }
+    }
+}
+
+/// The list of commands for the help text.
+pub(crate) fn help_groups(command: &clap::Command) -> String {
+    let about = |name: &str| {
+        let command = command.find_subcommand(name).expect("GROUPS names commands that exist; a test checks it");
+        command.get_about().map(ToString::to_string).unwrap_or_default()
+    };
+    let group = |(title, names): &(&str, &[&str])| {
+        let lines: String = names.iter().map(|name| format!("  {name:<11} {}\n", about(name))).collect();
+        format!("{title}:\n{lines}\n")
+    };
+    GROUPS.iter().map(group).collect()
+}
+
+#[cfg(test)]
+pub(crate) fn grouped_names() -> Vec<&'static str> {
+    GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect()
+}
+
+/// What the tests look at.
+#[cfg(test)]
+pub(crate) use {
+    ps::{ports as ps_ports, row as ps_row},
+    run::{request as run_request, start_failure_code},
+};

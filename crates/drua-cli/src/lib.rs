@@ -1,0 +1,31 @@
+//! drua's command line: one file a command, all of them clients of the Docker Engine API.
+//!
+//! The crate talks to the daemon through the API only; it never touches `/var/lib/drua`. Commands that Docker has too
+//! print the same bytes on stdout. [`ui::Printer`] is the only place that prints; [`failure::Failure`] is how a command
+//! fails; [`context::Context`] finds the daemon, and starts one where none runs.
+
+mod autostart;
+mod cli;
+mod commands;
+mod context;
+pub mod daemon;
+mod failure;
+mod format;
+mod options;
+mod session;
+mod ui;
+
+use std::ffi::OsString;
+
+pub use daemon::DaemonArgs;
+
+/// Runs a command line, the program's name first, and returns the exit code.
+///
+/// Builds its own runtime: call it before there is one. Background threads may still wait for standard input when it
+/// returns, so exit soon after.
+pub fn main(args: Vec<OsString>) -> u8 {
+    cli::main(args)
+}
+
+#[cfg(test)]
+mod tests;
