@@ -45,11 +45,6 @@ impl EngineConfig {
         self.exec_root.join("netns").join(&id.as_str()[..32])
     }
 
-    /// Where shims send their events.
-    pub(crate) fn events_socket(&self) -> PathBuf {
-        self.exec_root.join("events.sock")
-    }
-
     /// Where named volumes live.
     pub(crate) fn volumes(&self) -> PathBuf {
         self.data_root.join("volumes")

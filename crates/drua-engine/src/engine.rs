@@ -419,15 +419,8 @@ async fn wait(mut watch: watch::Receiver<Arc<Container>>, condition: WaitConditi
     Waited { code: last.state.exit_code, error }
 }
 
-/// Removes everything that a container has on disk and in the indexes. Blocking; safe to repeat.
-pub(crate) fn delete_container(shared: &Shared, container: &Container, volumes: bool) -> Result<()> {
-    let dir = shared.config.container_dir(&container.id);
-    match fs_err::remove_dir_all(&dir) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::Io { action: "remove", path: dir, source });
-        }
-        _ => {}
-    }
+/// Takes a container out of the database and the indexes. Blocking; safe to repeat.
+pub(crate) fn forget_container(shared: &Shared, container: &Container, volumes: bool) -> Result<()> {
     shared.db.delete(Table::Containers, container.id.as_str())?;
     shared.registry.remove(container);
     if volumes {

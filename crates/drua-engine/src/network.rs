@@ -226,7 +226,9 @@ impl Networks {
             options,
             ..CreateNetwork::default()
         };
-        self.make(db, request).map(drop)
+        // Its bridge comes with `restore`, which also removes what a daemon with other records left under that name.
+        let network = self.describe(request)?;
+        self.record(db, network).map(drop)
     }
 
     pub(crate) fn get(&self, id: &NetworkId) -> Result<Arc<Network>> {
@@ -256,6 +258,17 @@ impl Networks {
 
     /// Creates a network of any driver, with its bridge.
     fn make(&self, db: &Db, request: CreateNetwork) -> Result<Arc<Network>> {
+        let network = self.describe(request)?;
+        let id = network.id.clone();
+        let made = self.realise(&network).and_then(|()| self.record(db, network));
+        if made.is_err() {
+            crate::lock(&self.ipam).remove_network(&id);
+        }
+        made
+    }
+
+    /// Settles what a network will be; takes its subnets.
+    fn describe(&self, request: CreateNetwork) -> Result<Network> {
         let name: NetworkName =
             request.name.parse().map_err(|error: drua_types::InvalidName| Error::Invalid(error.to_string()))?;
         let taken = crate::lock(&self.networks).values().any(|network| network.name == name);
@@ -274,8 +287,8 @@ impl Networks {
             let occupied = self.host.occupied_subnets().map_err(failed)?;
             subnets = crate::lock(&self.ipam).add_network(&id, &asked, &occupied).map_err(failed)?;
         }
-        let network = Network {
-            id: id.clone(),
+        Ok(Network {
+            id,
             name,
             driver,
             created: Timestamp::now(),
@@ -285,14 +298,14 @@ impl Networks {
             attachable: request.attachable,
             options: request.options,
             labels: request.labels,
-        };
-        let made = self.realise(&network).and_then(|()| db.put(Table::Networks, id.as_str(), &network));
-        if let Err(error) = made {
-            crate::lock(&self.ipam).remove_network(&id);
-            return Err(error);
-        }
+        })
+    }
+
+    /// Remembers a network.
+    fn record(&self, db: &Db, network: Network) -> Result<Arc<Network>> {
+        db.put(Table::Networks, network.id.as_str(), &network)?;
         let network = Arc::new(network);
-        crate::lock(&self.networks).insert(id, network.clone());
+        crate::lock(&self.networks).insert(network.id.clone(), network.clone());
         Ok(network)
     }
 

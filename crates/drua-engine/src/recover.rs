@@ -3,11 +3,11 @@
 //! A container that was running is found through its shim's socket. If its process ended meanwhile, the shim (or its exit
 //! record on disk) says how and when, and clients hear `die` late rather than never.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drua_store::Store;
-use drua_types::ContainerId;
+use drua_types::{ContainerId, annotations};
 use jiff::Timestamp;
 
 use crate::config::EngineConfig;
@@ -22,7 +22,7 @@ use crate::{Error, Result, blocking};
 
 /// What is reported when nobody knows how a process ended, as Docker does.
 const UNKNOWN_EXIT: u32 = 255;
-/// A container dies with its shim, by SIGKILL.
+/// A container whose shim died is killed.
 const KILLED: u32 = 137;
 
 /// How a process ended whose shim is gone: by its record, else killed just now.
@@ -51,6 +51,7 @@ impl Engine {
             let shim = reconnect(&shared, &mut container).await;
             restored.push((container, shim));
         }
+        sweep(&shared.config, &restored).await;
         shared.networks.restore(&shared.config, restored.iter().map(|(container, _)| container))?;
         let mut to_start = Vec::new();
         for (container, shim) in restored {
@@ -58,9 +59,6 @@ impl Engine {
             let due = shim.is_none() && wants_start(&container);
             let removable = container.state.status == Status::Removing
                 || (shim.is_none() && container.host.auto_remove && container.state.status == Status::Exited);
-            if shim.is_none() {
-                clean_up(&shared.config, &id);
-            }
             let handle = actor::spawn(shared.clone(), container, shim);
             shared.registry.insert(id.clone(), handle);
             if removable {
@@ -170,8 +168,41 @@ fn wants_start(container: &Container) -> bool {
     }
 }
 
-/// Removes what a dead run may have left: bundle and pinned network namespace. All of it may be missing.
-fn clean_up(config: &EngineConfig, id: &ContainerId) {
-    let _ = fs_err::remove_dir_all(config.bundle(id));
-    let _ = drua_net::netns::remove(&config.netns(id));
+/// Ends and removes what dead or unrecorded runs have left: shims with their processes, bundles, network namespaces,
+/// directories of containers whose creation or removal was cut short.
+async fn sweep(config: &EngineConfig, restored: &[(Container, Option<Shim>)]) {
+    let alive = |id: &ContainerId| restored.iter().any(|(container, shim)| container.id == *id && shim.is_some());
+    for dir in entries(&config.exec_root.join("shim")) {
+        match bundle_owner(&dir) {
+            Some(id) if alive(&id) => {}
+            Some(id) => Shim::discard(config, &id).await,
+            None => drop(fs_err::remove_dir_all(&dir)),
+        }
+    }
+    for path in entries(&config.exec_root.join("netns")) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !restored.iter().any(|(container, shim)| shim.is_some() && container.id.as_str().starts_with(&name)) {
+            // Pinned or a leftover file: either way it goes, and if it does not, the next start says so.
+            let _ = drua_net::netns::remove(&path);
+        }
+    }
+    for dir in entries(&config.data_root.join("containers")) {
+        let id = dir.file_name().and_then(|name| name.to_str()?.parse::<ContainerId>().ok());
+        if id.is_some_and(|id| !restored.iter().any(|(container, _)| container.id == id))
+            && let Err(error) = fs_err::remove_dir_all(&dir)
+        {
+            tracing::warn!(%error, "the directory of a container that is gone stays");
+        }
+    }
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// The container whose bundle this is: the directory's name is only a part of its id.
+fn bundle_owner(bundle: &Path) -> Option<ContainerId> {
+    let spec: serde_json::Value = serde_json::from_slice(&fs_err::read(bundle.join("config.json")).ok()?).ok()?;
+    let state_dir = spec["annotations"][annotations::STATE_DIR].as_str()?;
+    Path::new(state_dir).file_name()?.to_str()?.parse().ok()
 }

@@ -4,7 +4,7 @@
 //! socket. It outlives this daemon; a new daemon connects to the same socket again.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use containerd_shim_protos::api;
@@ -60,9 +60,8 @@ impl Shim {
     /// Starts a shim for a bundle that has its `config.json`.
     pub(crate) async fn spawn(config: &EngineConfig, id: &ContainerId) -> Result<Self> {
         let bundle = config.bundle(id);
-        let (program, events, task_id, cwd) =
-            (config.shim.clone(), config.events_socket(), id.clone(), bundle.clone());
-        let address = blocking::run(move || start(&program, &events, &task_id, &cwd)).await?;
+        let (program, task_id, cwd) = (config.shim.clone(), id.clone(), bundle);
+        let address = blocking::run(move || start(&program, &task_id, &cwd)).await?;
         Self::connect_to(config, id, &address).await
     }
 
@@ -183,6 +182,25 @@ impl Shim {
         let _ = self.task.shutdown(context(TIMEOUT), &shutdown).await;
     }
 
+    /// Ends whatever is left of a run that nobody wants any more: its processes, its shim, its bundle.
+    pub(crate) async fn discard(config: &EngineConfig, id: &ContainerId) {
+        let bundle = config.bundle(id);
+        if let Ok(shim) = Self::connect(config, id).await {
+            // It may have ended already.
+            let _ = shim.kill(Signal::KILL, true).await;
+            let _ = tokio::time::timeout(TIMEOUT, shim.wait()).await;
+            shim.delete_and_shutdown().await;
+        } else {
+            let (program, id, cwd) = (config.shim.clone(), id.clone(), bundle.clone());
+            let _ = blocking::run(move || run(&program, &id, &cwd, "delete").map(drop)).await;
+        }
+        if let Err(error) = fs_err::remove_dir_all(&bundle)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(container.id = %id, %error, "cannot remove the bundle");
+        }
+    }
+
     /// A connection to the container's stdio, registered when this returns.
     pub(crate) async fn attach(&self, streams: AttachStreams) -> Result<UnixStream> {
         attach(&self.id, &self.bundle, streams).await
@@ -260,20 +278,8 @@ fn unreachable(id: &ContainerId, error: &ttrpc::Error) -> Error {
 }
 
 /// Runs `<program> shim … start` and returns the address that it prints.
-fn start(program: &Path, events: &Path, id: &ContainerId, bundle: &Path) -> Result<String> {
-    let output = Command::new(program)
-        .args(["shim", "-namespace", "drua", "-id", id.as_str(), "-address"])
-        .arg(events)
-        .arg("start")
-        .env_clear()
-        .env("TTRPC_ADDRESS", events)
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir(bundle)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output()
-        .map_err(Error::io("run the shim", program))?;
+fn start(program: &Path, id: &ContainerId, bundle: &Path) -> Result<String> {
+    let output = run(program, id, bundle, "start")?;
     let text = String::from_utf8_lossy(&output.stdout);
     match text.lines().next().map(str::trim) {
         Some(address) if output.status.success() && address.starts_with("unix://") => Ok(address.to_owned()),
@@ -283,4 +289,19 @@ fn start(program: &Path, events: &Path, id: &ContainerId, bundle: &Path) -> Resu
             Err(Error::Shim { id: id.clone(), message })
         }
     }
+}
+
+/// Runs one action of the shim program in the bundle, as containerd does. No event socket is named: `Wait` says all that
+/// the engine wants to know, also after a restart, which events do not.
+fn run(program: &Path, id: &ContainerId, bundle: &Path, action: &str) -> Result<Output> {
+    Command::new(program)
+        .args(["shim", "-namespace", "drua", "-id", id.as_str(), action])
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .current_dir(bundle)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(Error::io("run the shim", program))
 }

@@ -60,9 +60,9 @@ pub(crate) enum ArgsError {
 impl Args {
     /// Parses the words after the program's name.
     pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, ArgsError> {
-        let mut words = words.into_iter().map(|word| {
-            word.into_string().map_err(|word| ArgsError::NotText(word.to_string_lossy().into_owned()))
-        });
+        let mut words = words
+            .into_iter()
+            .map(|word| word.into_string().map_err(|word| ArgsError::NotText(word.to_string_lossy().into_owned())));
         let mut args = Self {
             namespace: "default".to_owned(),
             id: String::new(),
@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn as_containerd_calls_it() {
-        let words = ["-namespace", "k8s.io", "-address", "/run/containerd/containerd.sock", "-publish-binary", "/bin/c"];
+        let words =
+            ["-namespace", "k8s.io", "-address", "/run/containerd/containerd.sock", "-publish-binary", "/bin/c"];
         let args = parse(&[&words[..], &["-id", "abc", "-debug", "start"]].concat()).unwrap();
         assert_eq!((args.namespace.as_str(), args.id.as_str(), args.debug), ("k8s.io", "abc", true));
         assert_eq!((args.action, args.address.to_str()), (Action::Start, Some("/run/containerd/containerd.sock")));

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use drua_sys::fork::{Fork, ForkError, fork_single_threaded};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountPropagationFlags, mount_change};
 
@@ -90,8 +91,11 @@ pub(crate) fn start(args: &Args) -> Result<(), StartError> {
     match fork_single_threaded()? {
         Fork::Parent(shim) => {
             let recorded = record::write_shim(&places.bundle, shim.as_raw().unsigned_abs());
-            recorded.map_err(failed("record the shim in", &places.bundle))?;
-            print(&address)
+            let printed = recorded.map_err(failed("record the shim in", &places.bundle)).and_then(|()| print(&address));
+            printed.inspect_err(|_| {
+                // Nobody would ever find it.
+                let _ = kill(shim, Signal::SIGKILL);
+            })
         }
         Fork::Child => {
             detach(log, &listener).map_err(StartError::Detach)?;

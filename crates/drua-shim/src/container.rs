@@ -89,7 +89,8 @@ impl Container {
         })?;
         let launch = || {
             let pid = sandbox.pid();
-            record::write_init(&request.bundle, pid, sandbox.cgroup().path()).map_err(|err| TaskError::Watch { pid, err })?;
+            record::write_init(&request.bundle, pid, sandbox.cgroup().path())
+                .map_err(|err| TaskError::Watch { pid, err })?;
             let watch = |err| TaskError::Watch { pid, err };
             let pidfd = sandbox.pidfd().try_clone_to_owned().map_err(watch)?;
             Ok::<_, TaskError>((pidfd, plan.launch(sandbox.take_console(), listener)?))

@@ -12,11 +12,7 @@ use jiff::Timestamp;
 
 /// A point in time on the wire.
 pub(crate) fn timestamp(time: Timestamp) -> ProtoTimestamp {
-    ProtoTimestamp {
-        seconds: time.as_second(),
-        nanos: time.subsec_nanosecond(),
-        special_fields: SpecialFields::new(),
-    }
+    ProtoTimestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond(), special_fields: SpecialFields::new() }
 }
 
 /// The ttrpc status code for a kind of failure.
@@ -60,11 +56,8 @@ pub(crate) fn metrics(stats: &Stats) -> Metrics {
     metrics.memory = some(memory(&stats.memory));
     metrics.memory_oom_control =
         some(MemoryOomControl { oom_kill: stats.memory.oom_kills, ..MemoryOomControl::default() });
-    metrics.pids = some(PidsStat {
-        current: stats.pids.current,
-        limit: stats.pids.limit.unwrap_or(0),
-        ..PidsStat::default()
-    });
+    metrics.pids =
+        some(PidsStat { current: stats.pids.current, limit: stats.pids.limit.unwrap_or(0), ..PidsStat::default() });
     metrics.blkio = some(BlkIOStat {
         io_service_bytes_recursive: blkio(&stats.blkio_bytes),
         io_serviced_recursive: blkio(&stats.blkio_operations),

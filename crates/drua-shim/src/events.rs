@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use containerd_shim_protos::api::ForwardRequest;
-use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::MessageFull;
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::shim::event::Envelope;
 use containerd_shim_protos::shim_async::{Client, EventsClient};
 use containerd_shim_protos::ttrpc::asynchronous::transport::Socket;
@@ -44,7 +44,8 @@ impl Publisher {
     /// runtime.
     pub(crate) fn new(namespace: &str, address: Option<&str>) -> Self {
         let namespace = namespace.to_owned();
-        let Some(path) = address.map(|address| PathBuf::from(address.strip_prefix("unix://").unwrap_or(address))) else {
+        let Some(path) = address.map(|address| PathBuf::from(address.strip_prefix("unix://").unwrap_or(address)))
+        else {
             return Self { namespace, queue: None, task: None };
         };
         let (queue, events) = mpsc::channel(QUEUE);

@@ -61,12 +61,7 @@ impl Exit {
     pub(crate) fn record(&self, dir: &Path) -> Result<(), RecordError> {
         let path = dir.join(Self::FILE);
         let failed = |err| RecordError { path: path.clone(), err };
-        let record = Record {
-            version: 1,
-            status: self.status,
-            exited_at: self.exited_at,
-            oom_killed: self.oom_killed,
-        };
+        let record = Record { version: 1, status: self.status, exited_at: self.exited_at, oom_killed: self.oom_killed };
         let text = serde_json::to_vec(&record).expect("four plain fields always serialise");
         let temporary = dir.join("exit.json.tmp");
         fs_err::write(&temporary, text).map_err(failed)?;

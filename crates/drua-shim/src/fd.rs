@@ -9,7 +9,10 @@ use tokio::io::unix::AsyncFd;
 
 /// Registers a descriptor. Must be called within the runtime.
 pub(crate) fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    #[expect(deprecated, reason = "the new constructor is unsafe, for types that may change their descriptor; this cannot")]
+    #[expect(
+        deprecated,
+        reason = "the new constructor is unsafe, for types that may change their descriptor; this cannot"
+    )]
     AsyncFd::with_interest(fd, interest)
 }
 

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn long_bundles_get_a_short_socket() {
-        let near = path_for(Path::new("/run/drua/shim/0123"), "shim.sock", Path::new("/run/drua/e.sock"), "drua", "0123");
+        let near =
+            path_for(Path::new("/run/drua/shim/0123"), "shim.sock", Path::new("/run/drua/e.sock"), "drua", "0123");
         assert_eq!(near, Path::new("/run/drua/shim/0123/shim.sock"));
         let bundle = format!("/run/containerd/io.containerd.runtime.v2.task/k8s.io/{}", "a".repeat(64));
         let daemon = Path::new("/run/containerd/containerd.sock");

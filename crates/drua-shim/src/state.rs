@@ -63,10 +63,9 @@ pub(crate) fn next(state: State, event: Event) -> Result<State, Rejected> {
         (State::Created | State::Running | State::Paused, Event::Exited) => Ok(State::Stopped),
         (State::Stopped, Event::Delete) => Ok(State::Deleted),
         (State::Absent | State::Stopped | State::Deleted, Event::Exited) => Ok(state),
-        (
-            _,
-            Event::Create | Event::Start | Event::Pause | Event::Resume | Event::Signal | Event::Delete,
-        ) => Err(Rejected { state, event }),
+        (_, Event::Create | Event::Start | Event::Pause | Event::Resume | Event::Signal | Event::Delete) => {
+            Err(Rejected { state, event })
+        }
     }
 }
 
@@ -103,15 +102,8 @@ mod tests {
 
     const STATES: [State; 6] =
         [State::Absent, State::Created, State::Running, State::Paused, State::Stopped, State::Deleted];
-    const EVENTS: [Event; 7] = [
-        Event::Create,
-        Event::Start,
-        Event::Pause,
-        Event::Resume,
-        Event::Signal,
-        Event::Delete,
-        Event::Exited,
-    ];
+    const EVENTS: [Event; 7] =
+        [Event::Create, Event::Start, Event::Pause, Event::Resume, Event::Signal, Event::Delete, Event::Exited];
 
     #[test]
     fn a_whole_life() {

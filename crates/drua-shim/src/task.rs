@@ -37,17 +37,28 @@ pub(crate) enum Request {
     Start(Reply<u32>),
     State(Reply<Snapshot>),
     Wait(Reply<watch::Receiver<Option<Exit>>>),
-    Kill { signal: Signal, all: bool, reply: Reply<()> },
+    Kill {
+        signal: Signal,
+        all: bool,
+        reply: Reply<()>,
+    },
     Pause(Reply<()>),
     Resume(Reply<()>),
     Pids(Reply<Vec<u32>>),
     Stats(Reply<Box<Metrics>>),
     Update(Box<LinuxResources>, Reply<()>),
-    Resize { columns: u16, rows: u16, reply: Reply<()> },
+    Resize {
+        columns: u16,
+        rows: u16,
+        reply: Reply<()>,
+    },
     CloseStdin(Reply<()>),
     Delete(Reply<Deleted>),
     /// Whether the shim really ends is the answer.
-    Shutdown { now: bool, reply: Reply<bool> },
+    Shutdown {
+        now: bool,
+        reply: Reply<bool>,
+    },
 }
 
 /// The container, for `State` and `Connect`.

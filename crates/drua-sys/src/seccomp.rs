@@ -43,8 +43,7 @@ pub fn install_filter(program: &[Instruction], flags: FilterFlags) -> io::Result
     }
     // SAFETY: the kernel reads `len` instructions of the layout of `sock_filter`, which `Instruction` has (`repr(C)`, same
     // fields), copies them and writes nothing; `program` outlives the call.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, bits, std::ptr::from_ref(&program))
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, bits, std::ptr::from_ref(&program)) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

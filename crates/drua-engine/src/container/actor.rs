@@ -4,6 +4,7 @@
 //! A command that hangs (a stuck shim) delays the commands of this container only. Teardown after an exit happens in the
 //! actor too, after the exit has been published, so a following start or removal finds a clean place.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +129,10 @@ impl Actor {
                 break;
             }
         }
+        // Nobody waits for what is left on disk; after a crash here, the next daemon sweeps it.
+        self.bury().await;
+        let dir = self.shared.config.container_dir(&self.container.id);
+        self.remove_dir(dir).await;
     }
 
     /// Does what a command says. Whoever asked may have gone away meanwhile: unanswered replies are fine.
@@ -226,14 +231,16 @@ impl Actor {
     fn supervise(&mut self, shim: Shim) {
         self.run += 1;
         let (run, itself, id) = (self.run, self.itself.clone(), self.container.id.clone());
-        let state_dir = self.shared.config.container_dir(&id);
+        let shared = self.shared.clone();
         self.shim = Some(shim.clone());
         self.waiter = Some(tokio::spawn(async move {
             let exit = match shim.wait().await {
                 Ok(exit) => exit,
                 Err(error) => {
                     tracing::warn!(container.id = %id, %error, "the shim went away before its container ended");
-                    crate::recover::exit_without_shim(&state_dir)
+                    // The container may well run on without it, and nobody would ever reap it.
+                    Shim::discard(&shared.config, &id).await;
+                    crate::recover::exit_without_shim(&shared.config.container_dir(&id))
                 }
             };
             if let Some(itself) = itself.upgrade() {
@@ -265,12 +272,17 @@ impl Actor {
         self.log_commit();
         let duration = ran_for.as_secs().to_string();
         self.emit("die", &[("exitCode", &exit.code.to_string()), ("execDuration", &duration)]);
+        if self.container.host.auto_remove && !again {
+            self.release_network().await;
+            if let Err(error) = self.remove(true).await {
+                tracing::error!(container.id = %self.container.id, error = error_chain(&error), "not removed");
+            }
+            return;
+        }
         self.tear_down().await;
         self.log_commit();
         if again {
             self.schedule_restart();
-        } else if self.container.host.auto_remove {
-            let _ = self.remove(true).await;
         }
     }
 
@@ -410,34 +422,48 @@ impl Actor {
         self.commit()
     }
 
-    /// Removes network, shim and bundle of the last run. Goes on after failures: each is logged, and start and recovery
-    /// cope with leftovers.
+    /// Removes what the last run has: network, shim, bundle. Goes on after failures: each is logged, and start and
+    /// recovery cope with leftovers.
     async fn tear_down(&mut self) {
+        self.release_network().await;
+        self.bury().await;
+    }
+
+    /// Gives addresses, ports and the network namespace back.
+    async fn release_network(&mut self) {
+        let released = self.container.clone();
+        for (name, endpoint) in std::mem::take(&mut self.container.endpoints) {
+            self.emit_network("disconnect", &name, &endpoint.network);
+        }
+        self.container.published.clear();
+        let shared = self.shared.clone();
+        let done = blocking::run(move || {
+            shared.networks.detach(&shared.config, &released);
+            Ok(())
+        });
+        if let Err(error) = done.await {
+            tracing::error!(container.id = %self.container.id, %error, "network is not released");
+        }
+    }
+
+    /// Ends the shim and removes the bundle.
+    async fn bury(&mut self) {
         if let Some(shim) = self.shim.take() {
             shim.delete_and_shutdown().await;
         }
-        let endpoints = std::mem::take(&mut self.container.endpoints);
-        for (name, endpoint) in &endpoints {
-            self.emit_network("disconnect", name, &endpoint.network);
-        }
-        let shared = self.shared.clone();
-        let mut container = self.container.clone();
-        container.endpoints = endpoints;
-        self.container.published.clear();
-        let done = blocking::run(move || {
-            shared.networks.detach(&shared.config, &container);
-            let bundle = shared.config.bundle(&container.id);
-            match fs_err::remove_dir_all(&bundle) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(container.id = %container.id, %error, "cannot remove the bundle");
-                }
-                _ => {}
+        let bundle = self.shared.config.bundle(&self.container.id);
+        self.remove_dir(bundle).await;
+    }
+
+    async fn remove_dir(&self, dir: PathBuf) {
+        let removed = blocking::run(move || match fs_err::remove_dir_all(&dir) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Io { action: "remove", path: dir, source })
             }
-            Ok(())
-        })
-        .await;
-        if let Err(error) = done {
-            tracing::error!(container.id = %self.container.id, %error, "teardown failed");
+            _ => Ok(()),
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(container.id = %self.container.id, error = error_chain(&error), "left behind");
         }
     }
 
@@ -453,7 +479,7 @@ impl Actor {
         self.apply(StateEvent::Removing)?;
         let shared = self.shared.clone();
         let container = self.container.clone();
-        blocking::run(move || crate::engine::delete_container(&shared, &container, volumes)).await?;
+        blocking::run(move || crate::engine::forget_container(&shared, &container, volumes)).await?;
         self.emit("destroy", &[]);
         self.container.removed = true;
         self.snapshot.send_replace(Arc::new(self.container.clone()));

@@ -20,9 +20,6 @@ use crate::config::EngineConfig;
 use crate::engine::Shared;
 use crate::{Error, Result, layered};
 
-/// Says whether the first client that closes its end closes the container's stdin.
-const STDIN_ONCE: &str = "dev.drua.stdin-once";
-
 /// Where the shim writes output: Docker's json-file with its limits, or nowhere.
 pub(super) fn output_uri(config: &EngineConfig, container: &Container) -> String {
     let log = &container.host.log;
@@ -92,7 +89,7 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
     let notes = [
         (annotations::STATE_DIR, dir.display().to_string()),
         (annotations::AOT_CACHE, shared.config.aot_cache().display().to_string()),
-        (STDIN_ONCE, config.stdin_once.to_string()),
+        (annotations::STDIN_ONCE, config.stdin_once.to_string()),
     ];
     spec.annotations = notes.map(|(key, value)| (key.to_owned(), value)).into();
     if let Hull::Wasm(flavor) = container.hull {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! libcontainer (the only place that knows it) makes the namespaces, cgroup, mounts and terminal. What it is not asked to
-//! do: capabilities and seccomp, which [`init`](self) applies itself right before "created" is reported, because
+//! do: capabilities and seccomp, which `init` applies itself right before "created" is reported, because
 //! libcontainer is built without libseccomp and because the order matters (a filter without `no_new_privileges` needs
 //! CAP_SYS_ADMIN to load). `HOME`, umask, the OOM score and signal dispositions are ours too.
 //!

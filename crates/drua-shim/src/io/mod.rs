@@ -238,7 +238,6 @@ impl Control {
         let setup = |errno: rustix::io::Errno| IoError::Setup { action: "resize the terminal", err: errno.into() };
         rustix::termios::tcsetwinsize(console, size).map_err(setup)
     }
-
 }
 
 impl Drain {

@@ -19,9 +19,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::client::{Abandonment, Client, Encoded, Frames, Stream, WhenFull, client};
-use crate::fd::Reader;
 use super::log::{Log, LogPosition};
 use super::sink::Sink;
+use crate::fd::Reader;
 
 /// How long a pipe may stay silent after the exit before it is given up.
 const QUIET: Duration = Duration::from_millis(100);

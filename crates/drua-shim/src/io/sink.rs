@@ -8,8 +8,8 @@ use fs_err::File;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::client::WhenFull;
-use crate::fd::Writer;
 use super::{IoError, failed};
+use crate::fd::Writer;
 
 /// How long the last output of a container that has ended waits for the reader of a FIFO.
 const LAST_WORDS: Duration = Duration::from_secs(2);

@@ -100,7 +100,8 @@ impl LogTarget {
     fn parse(rest: &str) -> Option<Self> {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = decode(path)?;
-        let mut target = Self { path: path.starts_with('/').then(|| PathBuf::from(path))?, max_size_bytes: 0, max_files: 1 };
+        let mut target =
+            Self { path: path.starts_with('/').then(|| PathBuf::from(path))?, max_size_bytes: 0, max_files: 1 };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=')? {
                 ("max-size", value) => target.max_size_bytes = value.parse().ok()?,
@@ -163,8 +164,13 @@ mod tests {
         target("drua-log:///v/json.log", log("/v/json.log", 0, 1));
         target("drua-log:///v/json.log?max-size=10&max-file=3", log("/v/json.log", 10, 3));
         target("drua-log:///a%20b%3f/json.log?", log("/a b?/json.log", 0, 1));
-        for text in ["drua-log://v", "drua-log:///v?max-size=1k", "drua-log:///v?max-file=0", "drua-log:///v?x=1", "drua-log:///%4"]
-        {
+        for text in [
+            "drua-log://v",
+            "drua-log:///v?max-size=1k",
+            "drua-log:///v?max-file=0",
+            "drua-log:///v?x=1",
+            "drua-log:///%4",
+        ] {
             target(text, Err(invalid(text)));
         }
     }

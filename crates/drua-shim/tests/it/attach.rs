@@ -38,10 +38,8 @@ async fn the_end_of_input_is_passed_on_once(bench: Bench) {
         writing.write_all(text.as_bytes()).await.unwrap();
         writing.shutdown().await.unwrap();
     };
-    let (((), (stdout, _)), (watched, _)) = tokio::join!(
-        async { tokio::join!(write, frames(&mut reading)) },
-        frames(watcher)
-    );
+    let (((), (stdout, _)), (watched, _)) =
+        tokio::join!(async { tokio::join!(write, frames(&mut reading)) }, frames(watcher));
     assert!(stdout == text && watched == text, "all of it, and the connection ends with the container");
     assert_eq!(shim.wait().await.unwrap(), 0);
 }

@@ -15,7 +15,13 @@ use tokio::net::unix::pipe;
 
 use crate::bench::{Bench, until};
 
-crate::tests![fifos_carry_stdio, files_are_appended_to, events_are_published, a_long_bundle_path, without_options_it_names_itself];
+crate::tests![
+    fifos_carry_stdio,
+    files_are_appended_to,
+    events_are_published,
+    a_long_bundle_path,
+    without_options_it_names_itself
+];
 
 async fn fifos_carry_stdio(bench: Bench) {
     let fifo = |name: &str| {
@@ -101,5 +107,8 @@ async fn without_options_it_names_itself(bench: Bench) {
     assert!(bench.shim_action("-info").status.success());
     let nonsense = bench.shim_action("stop");
     assert_eq!(nonsense.status.code(), Some(2));
-    assert_eq!(String::from_utf8_lossy(&nonsense.stderr), "error: unknown action `stop`: expected `start` or `delete`\n");
+    assert_eq!(
+        String::from_utf8_lossy(&nonsense.stderr),
+        "error: unknown action `stop`: expected `start` or `delete`\n"
+    );
 }

@@ -40,7 +40,8 @@ async fn the_log_rotates(bench: Bench) {
 async fn a_full_disk_stops_nobody(bench: Bench) {
     let disk = SmallDisk::new(bench.path("state"));
     let filler = bench.path("state/filler");
-    let script = "read go; i=0; while [ $i -lt 5000 ]; do echo lost line $i; i=$((i+1)); done; echo full; read go; echo back";
+    let script =
+        "read go; i=0; while [ $i -lt 5000 ]; do echo lost line $i; i=$((i+1)); done; echo full; read go; echo back";
     let shim = bench.create(&bench.shell(script)).await;
     let mut client = bench.attach(true).await;
     shim.start().await.unwrap();

@@ -2,6 +2,8 @@
 //!
 //! The binary plays three roles: `shim` and `wasm-compile` as the real one does, and else the tests.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, though without libtest's harness")]
+
 mod attach;
 mod bench;
 mod containerd;
