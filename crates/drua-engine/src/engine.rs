@@ -402,11 +402,10 @@ async fn end(
 async fn wait(mut watch: watch::Receiver<Arc<Container>>, condition: WaitCondition, exits: u64) -> Waited {
     let done = |now: &Arc<Container>| {
         let exited = now.exits > exits;
-        let failed = !now.state.error.is_empty() && !now.state.status.is_running();
         match condition {
             _ if now.removed => true,
             WaitCondition::NotRunning => exited || !now.state.status.is_running(),
-            WaitCondition::NextExit => exited || failed,
+            WaitCondition::NextExit => exited,
             WaitCondition::Removed => false,
         }
     };

@@ -295,7 +295,9 @@ fn start(program: &Path, id: &ContainerId, bundle: &Path) -> Result<String> {
 /// the engine wants to know, also after a restart, which events do not.
 fn run(program: &Path, id: &ContainerId, bundle: &Path, action: &str) -> Result<Output> {
     Command::new(program)
-        .args(["shim", "-namespace", "drua", "-id", id.as_str(), action])
+        .args(["shim", "-namespace", "drua", "-id", id.as_str(), "-bundle"])
+        .arg(bundle)
+        .arg(action)
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .current_dir(bundle)

@@ -71,6 +71,7 @@ impl Container {
         let mut rootfs = Rootfs::mount(&root, &request.rootfs)?;
         let create = || {
             let listener = sockets::bind(io_socket)?;
+            workload::make_cwd(&spec, &root).map_err(|err| TaskError::Cwd { err })?;
             let workload = workload::choose(&spec, &root)?;
             let options = CreateOptions {
                 id: request.id.clone(),

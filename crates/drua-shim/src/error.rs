@@ -22,6 +22,11 @@ pub(crate) enum TaskError {
     /// containerd's word for a signal that comes too late.
     #[error("process already finished")]
     Finished,
+    #[error("cannot make the working directory")]
+    Cwd {
+        #[source]
+        err: io::Error,
+    },
     #[error(transparent)]
     Rejected(#[from] Rejected),
     #[error("{0} is not supported yet")]
@@ -72,7 +77,7 @@ impl Classify for TaskError {
             Self::NoContainer(_) | Self::NoExec { .. } | Self::Finished => ErrorKind::NotFound,
             Self::Rejected(_) => ErrorKind::Conflict,
             Self::Unsupported(_) => ErrorKind::Unsupported,
-            Self::Signal(_) | Self::Parse { .. } => ErrorKind::Invalid,
+            Self::Signal(_) | Self::Parse { .. } | Self::Cwd { .. } => ErrorKind::Invalid,
             Self::ReadSpec { err, .. } if err.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::ReadSpec { .. } | Self::Listen(_) | Self::Watch { .. } => ErrorKind::Internal,
             Self::Undead(_) | Self::ShuttingDown => ErrorKind::Unavailable,

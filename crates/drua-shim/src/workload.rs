@@ -6,6 +6,7 @@
 //! words for that (exit codes 126 and 127).
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
@@ -13,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use drua_runtime::oci::{Mount, Process, Spec};
 use drua_runtime::sandbox::{ExecWorkload, StartError, StartSignal, Workload};
+use drua_sys::root_fs::Root;
 use drua_types::{Flavor, annotations};
 use drua_wasm::{Compiler, Magic, Prepare, PrepareError, WasmRun, prepare, split_entrypoint};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
@@ -36,7 +38,8 @@ pub(crate) fn choose(spec: &Spec, rootfs: &Path) -> Result<Arc<dyn Workload>, Pr
     let linux = || Ok(Arc::new(ExecWorkload) as Arc<dyn Workload>);
     let Some(process) = spec.process().as_ref() else { return linux() };
     let Some(command) = process.args().as_deref().and_then(<[String]>::first) else { return linux() };
-    let Some(module) = find(spec, process, rootfs, command) else { return linux() };
+    let file = annotation(spec, annotations::MODULE).unwrap_or(command);
+    let Some(module) = find(spec, process, rootfs, file) else { return linux() };
     let mut first = [0; Magic::LENGTH];
     let length = module.read_at(&mut first, 0).unwrap_or(0);
     let magic = Magic::of(&first[..length]);
@@ -124,8 +127,34 @@ fn find(spec: &Spec, process: &Process, rootfs: &Path, command: &str) -> Option<
     look(command).or_else(|| look(split_entrypoint(command).0))
 }
 
-/// Volumes are not mounted yet: a path below one is looked up in its source.
+/// Makes the working directory where it is missing, as `WORKDIR` and `-w` promise; owned by root.
+pub(crate) fn make_cwd(spec: &Spec, rootfs: &Path) -> io::Result<()> {
+    let Some(process) = spec.process() else { return Ok(()) };
+    let (base, inside) = place(spec.mounts().as_deref().unwrap_or(&[]), rootfs, process.cwd());
+    let base = Root::open(&base)?;
+    for path in inside.ancestors().collect::<Vec<_>>().into_iter().rev() {
+        match base.open_at(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let Some((parent, name)) = base.parent(path)? else { return Err(error) };
+                rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+            }
+            found => drop(found?),
+        }
+    }
+    Ok(())
+}
+
 fn open_in_container(mounts: &[Mount], rootfs: &Path, path: &Path) -> Option<File> {
+    let (base, inside) = place(mounts, rootfs, path);
+    if inside.as_os_str().is_empty() {
+        return regular(open(CWD, &base, false).ok()?);
+    }
+    regular(open(root(&base)?, &inside, true).ok()?)
+}
+
+/// Where a path of the container is now, and the rest of the path there. Volumes are not mounted yet: a path below one is
+/// looked up in its source.
+fn place(mounts: &[Mount], rootfs: &Path, path: &Path) -> (PathBuf, PathBuf) {
     let path = normalize(path);
     let below = |mount: &Mount| -> Option<(usize, PathBuf, PathBuf)> {
         let destination = normalize(mount.destination());
@@ -135,9 +164,8 @@ fn open_in_container(mounts: &[Mount], rootfs: &Path, path: &Path) -> Option<Fil
     };
     let volume = mounts.iter().filter_map(below).max_by_key(|(depth, ..)| *depth);
     match volume {
-        Some((_, source, inside)) if inside.as_os_str().is_empty() => regular(open(CWD, &source, false).ok()?),
-        Some((_, source, inside)) => regular(open(root(&source)?, &inside, true).ok()?),
-        None => regular(open(root(rootfs)?, path.strip_prefix("/").unwrap_or(&path), true).ok()?),
+        Some((_, source, inside)) => (source, inside),
+        None => (rootfs.to_owned(), path.strip_prefix("/").unwrap_or(&path).to_owned()),
     }
 }
 

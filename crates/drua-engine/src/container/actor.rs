@@ -196,6 +196,7 @@ impl Actor {
                 self.tear_down().await;
                 self.pending.clear();
                 let exit_code = error.start_exit_code();
+                self.container.exits += 1;
                 self.apply(StateEvent::Failed { exit_code, error: error_chain(&error) })?;
                 Err(error)
             }

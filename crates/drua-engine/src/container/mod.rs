@@ -83,6 +83,9 @@ pub struct Container {
     pub host: HostConfig,
     /// The client's own `HostConfig`, given back by inspect. Opaque to the engine.
     pub echo: serde_json::Value,
+    /// Where the image's Wasm layer is in the root filesystem, for images that have one instead of files.
+    #[serde(default)]
+    pub wasm_module: Option<PathBuf>,
     /// Resolved mounts.
     pub mounts: Vec<MountPoint>,
     /// What the client wants of each network, by network name.
@@ -100,7 +103,7 @@ pub struct Container {
     pub restart_count: u32,
     /// Whether the user stopped it, so that the restart policy leaves it alone.
     pub manually_stopped: bool,
-    /// Counts exits, so that `wait --condition next-exit` cannot miss one.
+    /// Counts exits and failed starts, so that `wait --condition next-exit` cannot miss one.
     pub exits: u64,
     /// Set in the last snapshot that is ever published.
     #[serde(default)]

@@ -95,6 +95,9 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
     if let Hull::Wasm(flavor) = container.hull {
         spec.annotations.insert(annotations::FLAVOR.to_owned(), flavor.to_string());
     }
+    if let Some(module) = &container.wasm_module {
+        spec.annotations.insert(annotations::MODULE.to_owned(), module.display().to_string());
+    }
     if host.init {
         spec.annotations.insert(annotations::INIT.to_owned(), "true".to_owned());
     }

@@ -43,7 +43,11 @@ pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
         let created = |name: &String| engine.store().get(name, None).map(|image| image.created).map_err(Failure::from);
         let before = filters.values("before").first().map(created).transpose()?;
         let since = filters.values("since").first().map(created).transpose()?;
-        for image in &images {
+        for image in &mut images {
+            if !filters.values("reference").is_empty() {
+                // Of an image with several names, only those that were asked for are shown.
+                image.names.retain(|name| filters.any("reference", |wanted| matches_reference(name, wanted)));
+            }
             let labels = image.config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default();
             let shown = dangling.is_none_or(|dangling| dangling == image.names.is_empty())
                 && filters.labels(&labels.into_iter().collect())
