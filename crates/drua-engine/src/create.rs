@@ -250,7 +250,9 @@ fn check(config: &Config, host: &HostConfig) -> Result<()> {
     let invalid = |message: &str| Err(Error::Invalid(message.to_owned()));
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         let dir = &config.working_dir;
-        return Err(Error::Invalid(format!("the working directory '{dir}' is invalid, it needs to be an absolute path")));
+        return Err(Error::Invalid(format!(
+            "the working directory '{dir}' is invalid, it needs to be an absolute path"
+        )));
     }
     if host.resources.memory.is_some_and(|bytes| bytes > 0 && bytes < MIN_MEMORY_BYTES) {
         return invalid("Minimum memory limit allowed is 6MB");
@@ -271,7 +273,7 @@ fn check(config: &Config, host: &HostConfig) -> Result<()> {
     if matches!(host.network_mode, NetworkMode::Container(_)) && !host.publish.is_empty() {
         return invalid("conflicting options: port publishing and the container type network mode");
     }
-    for volumes_from in &host.volumes_from {
+    if let Some(volumes_from) = host.volumes_from.first() {
         return Err(Error::Unsupported(format!("--volumes-from {volumes_from}")));
     }
     Ok(())

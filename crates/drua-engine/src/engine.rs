@@ -318,11 +318,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NoSuchContainer`].
-    pub fn wait(
-        &self,
-        name: &str,
-        condition: WaitCondition,
-    ) -> Result<impl Future<Output = Waited> + Send + 'static> {
+    pub fn wait(&self, name: &str, condition: WaitCondition) -> Result<impl Future<Output = Waited> + Send + 'static> {
         let handle = self.shared.registry.find(name)?;
         let watch = handle.watch();
         let exits = handle.snapshot().exits;

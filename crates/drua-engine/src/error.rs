@@ -161,11 +161,9 @@ impl Classify for Error {
             | Self::VolumeInUse { .. }
             | Self::Conflict(_) => ErrorKind::Conflict,
             Self::AlreadyRunning(_) | Self::AlreadyStopped(_) => ErrorKind::NotModified,
-            Self::AmbiguousId(_)
-            | Self::NoCommand
-            | Self::NoImage
-            | Self::Invalid(_)
-            | Self::BindSourceMissing(_) => ErrorKind::Invalid,
+            Self::AmbiguousId(_) | Self::NoCommand | Self::NoImage | Self::Invalid(_) | Self::BindSourceMissing(_) => {
+                ErrorKind::Invalid
+            }
             Self::Task(_) if self.start_exit_code() != 128 => ErrorKind::Invalid,
             Self::Denied(_) => ErrorKind::Denied,
             Self::Unsupported(_) => ErrorKind::Unsupported,

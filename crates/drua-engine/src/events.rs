@@ -70,8 +70,7 @@ impl Default for EventBus {
 impl EventBus {
     /// Tells everyone.
     pub(crate) fn publish(&self, scope: Scope, action: &str, id: &str, attributes: BTreeMap<String, String>) {
-        let event =
-            Event { scope, action: action.to_owned(), id: id.to_owned(), attributes, time: Timestamp::now() };
+        let event = Event { scope, action: action.to_owned(), id: id.to_owned(), attributes, time: Timestamp::now() };
         tracing::debug!(action, id, "event");
         let mut recent = crate::lock(&self.recent);
         if recent.len() == REPLAY {

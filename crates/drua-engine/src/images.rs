@@ -23,8 +23,7 @@ impl Engine {
         platform: Option<&Platform>,
         on: &mut dyn FnMut(LoadEvent),
     ) -> Result<Vec<Loaded>> {
-        let loaded =
-            self.shared.store.load(archive, platform, on).map_err(Error::image("load the image archive"))?;
+        let loaded = self.shared.store.load(archive, platform, on).map_err(Error::image("load the image archive"))?;
         for image in &loaded {
             self.image_event("load", &image.id, None);
         }
@@ -66,8 +65,7 @@ impl Engine {
     pub fn remove_image(&self, name: &str, force: Force) -> Result<Vec<Removed>> {
         let containers = self.containers();
         let in_use = |id: &Digest| image_use(&containers, id);
-        let removed =
-            self.shared.store.remove(name, force, &in_use).map_err(Error::image("remove the image"))?;
+        let removed = self.shared.store.remove(name, force, &in_use).map_err(Error::image("remove the image"))?;
         for removal in &removed {
             match removal {
                 Removed::Untagged(name) => self.image_event_text("untag", &name.familiar()),

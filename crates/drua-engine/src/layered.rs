@@ -179,8 +179,7 @@ mod tests {
         for dir in [top.join("data/sub"), bottom.join("data/sub")] {
             std::fs::create_dir_all(dir).expect("create");
         }
-        for (path, content) in
-            [("data/a", "old"), ("data/gone", "x"), ("data/sub/low", "low"), ("data/only-low", "y")]
+        for (path, content) in [("data/a", "old"), ("data/gone", "x"), ("data/sub/low", "low"), ("data/only-low", "y")]
         {
             std::fs::write(bottom.join(path), content).expect("write");
         }

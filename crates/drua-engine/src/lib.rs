@@ -36,10 +36,10 @@ pub use config::{DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, EngineConfig};
 pub use container::{Container, State, Status};
 pub use create::{CreateContainer, Created};
 pub use engine::{Engine, RemoveContainer, WaitCondition, Waited};
-pub use shim::AttachStreams;
 pub use error::{Error, Result};
 pub use events::{Event, EventBus, Scope};
 pub use logs::LogQuery;
+pub use shim::AttachStreams;
 /// How records of a container's log look, and which of them to read.
 pub mod log {
     pub use drua_runtime::logs::{Entry, ReadOptions, Stream, Tail};

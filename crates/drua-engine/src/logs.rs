@@ -97,7 +97,8 @@ struct Changes {
 
 impl Changes {
     fn of(dir: &std::path::Path) -> Result<Self> {
-        let failed = |source: rustix::io::Errno| Error::Io { action: "watch", path: dir.to_owned(), source: source.into() };
+        let failed =
+            |source: rustix::io::Errno| Error::Io { action: "watch", path: dir.to_owned(), source: source.into() };
         let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
         let fd = inotify::init(flags).map_err(failed)?;
         let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;

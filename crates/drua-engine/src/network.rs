@@ -205,7 +205,11 @@ impl Networks {
         let requests: Vec<SubnetRequest> = network
             .subnets
             .iter()
-            .map(|(net, gateway)| SubnetRequest { subnet: Some(*net), range: network.ip_range, gateway: Some(*gateway) })
+            .map(|(net, gateway)| SubnetRequest {
+                subnet: Some(*net),
+                range: network.ip_range,
+                gateway: Some(*gateway),
+            })
             .collect();
         if !requests.is_empty()
             && let Err(error) = crate::lock(&self.ipam).add_network(&network.id, &requests, &[])
@@ -220,12 +224,8 @@ impl Networks {
             "bridge" => BTreeMap::from([(option::BRIDGE_NAME.to_owned(), config.bridge.clone())]),
             _ => BTreeMap::new(),
         };
-        let request = CreateNetwork {
-            name: name.to_owned(),
-            driver: driver.to_owned(),
-            options,
-            ..CreateNetwork::default()
-        };
+        let request =
+            CreateNetwork { name: name.to_owned(), driver: driver.to_owned(), options, ..CreateNetwork::default() };
         // Its bridge comes with `restore`, which also removes what a daemon with other records left under that name.
         let network = self.describe(request)?;
         self.record(db, network).map(drop)
@@ -325,9 +325,9 @@ impl Networks {
         let text = |key| network.options.get(key).map(String::as_str).filter(|text| !text.is_empty());
         let flag = |key| text(key).is_none_or(|text| !matches!(text, "false" | "0"));
         let bridge = match text(option::BRIDGE_NAME) {
-            Some(name) => name
-                .parse()
-                .map_err(|error: drua_net::InvalidInterfaceName| Error::Invalid(error.to_string()))?,
+            Some(name) => {
+                name.parse().map_err(|error: drua_net::InvalidInterfaceName| Error::Invalid(error.to_string()))?
+            }
             None => self.host.bridge_name(&network.id),
         };
         let mtu = text(option::MTU).unwrap_or("1500");
@@ -517,8 +517,12 @@ impl Networks {
         request: &EndpointRequest,
     ) -> Result<Endpoint> {
         let network = self.get(network)?;
-        if network.driver != "bridge" || !matches!(container.host.network_mode, NetworkMode::Default | NetworkMode::Named(_)) {
-            return Err(Error::Denied("container sharing or without a network namespace cannot be connected to a network".to_owned()));
+        if network.driver != "bridge"
+            || !matches!(container.host.network_mode, NetworkMode::Default | NetworkMode::Named(_))
+        {
+            return Err(Error::Denied(
+                "container sharing or without a network namespace cannot be connected to a network".to_owned(),
+            ));
         }
         let netns = config.netns(&container.id);
         let used: Vec<&str> = container.endpoints.values().map(|endpoint| endpoint.ifname.as_str()).collect();
@@ -648,10 +652,7 @@ fn kernel_endpoint(
             .ifname
             .parse()
             .map_err(|error: drua_net::InvalidInterfaceName| Error::Invalid(error.to_string()))?,
-        mac: endpoint
-            .mac
-            .parse()
-            .map_err(|error: drua_net::InvalidMacAddress| Error::Invalid(error.to_string()))?,
+        mac: endpoint.mac.parse().map_err(|error: drua_net::InvalidMacAddress| Error::Invalid(error.to_string()))?,
         addresses: vec![address],
         default_route: endpoint.default_route,
         publish,
@@ -712,7 +713,8 @@ impl Engine {
                 return Err(Error::Denied(message.to_owned()));
             }
             other => {
-                let message = format!("could not find plugin {other} in v1 plugin registry: plugin \"{other}\" not found");
+                let message =
+                    format!("could not find plugin {other} in v1 plugin registry: plugin \"{other}\" not found");
                 return Err(Error::NotFound(message));
             }
         }
@@ -728,8 +730,7 @@ impl Engine {
     pub fn remove_network(&self, name: &str) -> Result<()> {
         let network = self.shared.networks.find(name)?;
         if PREDEFINED.contains(&network.name.as_str()) {
-            let message =
-                format!("{0} is a pre-defined network and cannot be removed", network.name);
+            let message = format!("{0} is a pre-defined network and cannot be removed", network.name);
             return Err(Error::Denied(message));
         }
         let active: Vec<String> = self

@@ -82,9 +82,9 @@ impl Volumes {
         }
         let mut labels = request.labels;
         let name = match request.name.filter(|name| !name.is_empty()) {
-            Some(name) => name.parse().map_err(|error: drua_types::InvalidName| {
-                Error::Invalid(format!("create {name}: {error}"))
-            })?,
+            Some(name) => name
+                .parse()
+                .map_err(|error: drua_types::InvalidName| Error::Invalid(format!("create {name}: {error}")))?,
             None => {
                 labels.insert(ANONYMOUS.to_owned(), String::new());
                 let random = drua_types::ContainerId::random();
@@ -136,9 +136,8 @@ impl Volumes {
 
 /// Ids of the containers that mount a volume.
 fn users(containers: &[Arc<Container>], name: &VolumeName) -> Vec<String> {
-    let mounts_it = |container: &&Arc<Container>| {
-        container.mounts.iter().any(|mount| mount.name.as_deref() == Some(name.as_str()))
-    };
+    let mounts_it =
+        |container: &&Arc<Container>| container.mounts.iter().any(|mount| mount.name.as_deref() == Some(name.as_str()));
     containers.iter().filter(mounts_it).map(|container| container.id.to_string()).collect()
 }
 

@@ -88,10 +88,7 @@ pub fn run(config: &DaemonConfig) -> Result<(), DaemonError> {
     let _lock = lock(&config.engine.data_root)?;
     // One thread routes, waits and answers; whatever takes time runs on the blocking pool. Fewer threads, less memory and
     // no hand-over between cores for requests that take microseconds.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(DaemonError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DaemonError::Runtime)?;
     runtime.block_on(serve(config))
 }
 
@@ -103,13 +100,8 @@ fn lock(root: &Path) -> Result<File, DaemonError> {
     };
     fs_err::create_dir_all(root).map_err(io("create", root))?;
     let path = root.join("daemon.lock");
-    let mut file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(io("open", &path))?;
+    let mut file =
+        File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(io("open", &path))?;
     if file.try_lock().is_err() {
         let pid = std::fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
         return Err(DaemonError::AlreadyRunning { root: root.to_owned(), pid });
@@ -120,8 +112,11 @@ fn lock(root: &Path) -> Result<File, DaemonError> {
 
 async fn serve(config: &DaemonConfig) -> Result<(), DaemonError> {
     let exec_root = &config.engine.exec_root;
-    fs_err::create_dir_all(exec_root)
-        .map_err(|source| DaemonError::Io { action: "create", path: exec_root.clone(), source })?;
+    fs_err::create_dir_all(exec_root).map_err(|source| DaemonError::Io {
+        action: "create",
+        path: exec_root.clone(),
+        source,
+    })?;
     let hosts = match config.hosts.as_slice() {
         [] => vec![format!("unix://{}", exec_root.join("drua.sock").display())],
         hosts => hosts.to_vec(),

@@ -69,7 +69,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Filters, Failure> {
-        let query = format!("filters={}", percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC));
+        let query =
+            format!("filters={}", percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC));
         Filters::parse(&Query::parse(&query), &["label", "name"])
     }
 

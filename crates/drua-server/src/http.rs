@@ -93,7 +93,8 @@ impl Call {
     pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
         let content_type = self.header("content-type").unwrap_or_default().to_owned();
         let body = Limited::new(self.request.body_mut(), MAX_JSON_BYTES).collect().await;
-        let bytes = body.map_err(|error| Failure::invalid(format!("cannot read the request body: {error}")))?.to_bytes();
+        let bytes =
+            body.map_err(|error| Failure::invalid(format!("cannot read the request body: {error}")))?.to_bytes();
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }
@@ -126,7 +127,9 @@ impl Query {
             percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
         };
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        Self(pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decode(k), decode(v))).collect())
+        Self(
+            pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decode(k), decode(v))).collect(),
+        )
     }
 
     /// The first value, when it is not empty.

@@ -64,8 +64,7 @@ fn without_version(path: &str) -> Result<&str, Failure> {
         return Err(Failure::invalid(message));
     }
     if Some(asked) > number(API_VERSION) {
-        let message =
-            format!("client version {version} is too new. Maximum supported API version is {API_VERSION}");
+        let message = format!("client version {version} is too new. Maximum supported API version is {API_VERSION}");
         return Err(Failure::invalid(message));
     }
     Ok(rest)
@@ -131,10 +130,8 @@ async fn image_routes(engine: Engine, method: &Method, path: &[&str], call: Call
         ("GET", [name @ .., "json"]) => images::inspect(engine, name.join("/"), call).await,
         ("GET", [name @ .., "history"]) => images::history(engine, name.join("/"), call).await,
         ("POST", [name @ .., "tag"]) => images::tag(engine, name.join("/"), call).await,
-        ("POST", [_, .., "push"]) => {
-            Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "registries are not supported yet"))
-        }
-        ("DELETE", [name @ ..]) if !name.is_empty() => images::remove(engine, name.join("/"), call).await,
+        ("POST", [_, .., "push"]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "registries are not supported yet")),
+        ("DELETE", name) if !name.is_empty() => images::remove(engine, name.join("/"), call).await,
         _ => no_such_page(),
     }
 }

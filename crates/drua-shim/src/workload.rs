@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use drua_runtime::oci::{Mount, Process, Spec};
-use drua_runtime::sandbox::{ExecWorkload, StartError, StartSignal, Workload};
+use drua_runtime::sandbox::{ExecWorkload, InitWorkload, StartError, StartSignal, Workload};
 use drua_sys::root_fs::Root;
 use drua_types::{Flavor, annotations};
 use drua_wasm::{Compiler, Magic, Prepare, PrepareError, WasmRun, prepare, split_entrypoint};
@@ -35,7 +35,10 @@ struct WasmWorkload {
 /// A module that is not in the cache is compiled here, by a child process; that may take seconds.
 pub(crate) fn choose(spec: &Spec, rootfs: &Path) -> Result<Arc<dyn Workload>, PrepareError> {
     let flavor = annotation(spec, annotations::FLAVOR).and_then(|text| text.parse::<Flavor>().ok());
-    let linux = || Ok(Arc::new(ExecWorkload) as Arc<dyn Workload>);
+    let linux = || {
+        let own_init = annotation(spec, annotations::INIT) == Some("true");
+        Ok(if own_init { Arc::new(InitWorkload) as Arc<dyn Workload> } else { Arc::new(ExecWorkload) })
+    };
     let Some(process) = spec.process().as_ref() else { return linux() };
     let Some(command) = process.args().as_deref().and_then(<[String]>::first) else { return linux() };
     let file = annotation(spec, annotations::MODULE).unwrap_or(command);

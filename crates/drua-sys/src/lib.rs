@@ -2,10 +2,10 @@
 
 #![expect(unsafe_code, reason = "this is the crate that holds it")]
 
-pub mod mount_attr;
-pub mod netns;
 pub mod child;
 pub mod fork;
+pub mod mount_attr;
+pub mod netns;
 pub mod pidfd;
 pub mod root_fs;
 pub mod seccomp;

@@ -71,7 +71,9 @@ fn by_media_type(facts: &ImageFacts<'_>) -> Option<Flavor> {
     if types.clone().any(spin) {
         return Some(Flavor::Spin);
     }
-    types.any(|media_type| media_type == media_type::WASM_CONFIG || is_module_layer(media_type)).then(|| facts.generic())
+    types
+        .any(|media_type| media_type == media_type::WASM_CONFIG || is_module_layer(media_type))
+        .then(|| facts.generic())
 }
 
 fn by_platform(facts: &ImageFacts<'_>) -> Option<Flavor> {
@@ -190,10 +192,7 @@ mod tests {
     #[test]
     fn annotations_of_crun_and_podman() {
         let with = |pairs: &[(&str, &str)], entrypoint: &str, expect| {
-            check(
-                &ImageFacts { annotations: pairs, entrypoint: Some(entrypoint), ..ImageFacts::default() },
-                expect,
-            );
+            check(&ImageFacts { annotations: pairs, entrypoint: Some(entrypoint), ..ImageFacts::default() }, expect);
             check(&ImageFacts { labels: pairs, entrypoint: Some(entrypoint), ..ImageFacts::default() }, expect);
         };
         with(&[("run.oci.handler", "wasm")], "/x", Some(Flavor::Wasmtime));

@@ -53,7 +53,10 @@ fn log_to_stderr(filter: &str) {
 
 fn config(args: DaemonArgs) -> Result<DaemonConfig, String> {
     if let Some(path) = &args.config {
-        return Err(format!("cannot read the configuration `{}`: configuration files are not supported yet", path.display()));
+        return Err(format!(
+            "cannot read the configuration `{}`: configuration files are not supported yet",
+            path.display()
+        ));
     }
     let hosts = args.hosts().iter().map(ToString::to_string).collect();
     let defaults = EngineConfig::default();

@@ -196,3 +196,16 @@ fn a_writable_layer_is_the_containers_own() {
     daemon.docker(["start", "first"]).run().ok();
     daemon.docker(["run", "--rm", "--read-only", "busybox", "touch", "/mark"]).run().exits(1).complains("Read-only");
 }
+
+#[test]
+fn an_init_passes_signals_on_and_reaps_orphans() {
+    let Some(daemon) = busybox() else { return };
+    // `sleep` has no handler for SIGTERM: as PID 1 it would not hear it.
+    daemon.docker(["run", "-d", "--init", "--name", "box", "busybox", "sleep", "1000"]).run().ok();
+    daemon.docker(["stop", "-t", "60", "box"]).run().ok();
+    assert_eq!(inspect(&daemon, "box", "{{.State.ExitCode}}"), "143");
+    let orphan = "sh -c 'sh -c \"exit 0\" & exec sleep 0'; ps -o stat | grep -c Z";
+    daemon.docker(["run", "--rm", "--init", "busybox", "sh", "-c", orphan]).run().prints("0\n");
+    daemon.docker(["run", "--rm", "--init", "busybox", "nope"]).run().exits(127).complains("executable file not found");
+    daemon.docker(["run", "--rm", "--init", "busybox", "sh", "-c", "exit 7"]).run().exits(7);
+}

@@ -31,24 +31,64 @@ type Reply<T = ()> = oneshot::Sender<Result<T>>;
 /// What can be asked of a container.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Start { reply: Reply },
+    Start {
+        reply: Reply,
+    },
     /// `stop` marks the signal as the user's wish that the container ends, for the restart policy.
-    Kill { signal: Signal, stop: bool, reply: Reply },
-    Pause { reply: Reply },
-    Resume { reply: Reply },
-    Resize { width: u32, height: u32, reply: Reply },
-    Rename { name: ContainerName, reply: Reply },
-    Remove { volumes: bool, reply: Reply },
+    Kill {
+        signal: Signal,
+        stop: bool,
+        reply: Reply,
+    },
+    Pause {
+        reply: Reply,
+    },
+    Resume {
+        reply: Reply,
+    },
+    Resize {
+        width: u32,
+        height: u32,
+        reply: Reply,
+    },
+    Rename {
+        name: ContainerName,
+        reply: Reply,
+    },
+    Remove {
+        volumes: bool,
+        reply: Reply,
+    },
     /// The inner receiver delivers the connection as soon as there is a process; before its first output.
-    Attach { streams: AttachStreams, reply: Reply<oneshot::Receiver<UnixStream>> },
-    Pids { reply: Reply<Vec<u32>> },
-    Connect { network: NetworkId, request: EndpointRequest, reply: Reply },
-    Disconnect { network: NetworkId, reply: Reply },
-    SetRestartPolicy { policy: RestartPolicy, reply: Reply },
+    Attach {
+        streams: AttachStreams,
+        reply: Reply<oneshot::Receiver<UnixStream>>,
+    },
+    Pids {
+        reply: Reply<Vec<u32>>,
+    },
+    Connect {
+        network: NetworkId,
+        request: EndpointRequest,
+        reply: Reply,
+    },
+    Disconnect {
+        network: NetworkId,
+        reply: Reply,
+    },
+    SetRestartPolicy {
+        policy: RestartPolicy,
+        reply: Reply,
+    },
     /// From the task that waits for the process.
-    Exited { run: u64, exit: Exit },
+    Exited {
+        run: u64,
+        exit: Exit,
+    },
     /// From the restart policy's timer.
-    RestartDue { run: u64 },
+    RestartDue {
+        run: u64,
+    },
 }
 
 /// How others reach a container.
@@ -252,9 +292,11 @@ impl Actor {
     }
 
     async fn exited(&mut self, exit: Exit) {
-        let ran_for = self.container.state.started_at.map_or(Duration::ZERO, |start| {
-            Duration::try_from(exit.at.duration_since(start)).unwrap_or_default()
-        });
+        let ran_for = self
+            .container
+            .state
+            .started_at
+            .map_or(Duration::ZERO, |start| Duration::try_from(exit.at.duration_since(start)).unwrap_or_default());
         if ran_for >= BACKOFF_RESET {
             self.backoff = BACKOFF_MIN;
         }

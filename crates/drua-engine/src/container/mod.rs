@@ -18,8 +18,8 @@ pub use config::{
     Config, Device, HealthCheck, HostConfig, LogConfig, LogDriver, MountKind, MountRequest, NetworkMode, NsMode,
     PublishRequest, Resources, RestartPolicy, Seccomp, Ulimit,
 };
-pub use state::{Health, Rejected, State, Status};
 pub(crate) use state::{Event as StateEvent, next};
+pub use state::{Health, Rejected, State, Status};
 
 use crate::network::{Endpoint, EndpointRequest};
 

@@ -123,9 +123,8 @@ fn environment(config: &Config, home: &str) -> Vec<String> {
 
 fn mounts(config: &EngineConfig, container: &Container) -> Vec<MountSpec> {
     let dir = config.container_dir(&container.id);
-    let taken = |destination: &str| {
-        container.mounts.iter().any(|mount| mount.destination == std::path::Path::new(destination))
-    };
+    let taken =
+        |destination: &str| container.mounts.iter().any(|mount| mount.destination == std::path::Path::new(destination));
     let mut mounts: Vec<MountSpec> = Vec::new();
     for name in host_files::NAMES {
         let destination = format!("/etc/{name}");
@@ -172,12 +171,7 @@ fn mount(mount: &MountPoint) -> MountSpec {
             MountSource::Tmpfs { size }
         }
     };
-    MountSpec {
-        destination: mount.destination.display().to_string(),
-        source,
-        readonly: !mount.writable,
-        options,
-    }
+    MountSpec { destination: mount.destination.display().to_string(), source, readonly: !mount.writable, options }
 }
 
 fn namespaces(shared: &Shared, container: &Container, spec: &mut ContainerSpec) -> Result<()> {
@@ -197,7 +191,9 @@ fn namespaces(shared: &Shared, container: &Container, spec: &mut ContainerSpec) 
     spec.network = match &host.network_mode {
         NetworkMode::Host => Namespace::Host,
         NetworkMode::Container(id) => of(id, "net")?,
-        NetworkMode::None | NetworkMode::Default | NetworkMode::Named(_) => Namespace::Path(shared.config.netns(&container.id)),
+        NetworkMode::None | NetworkMode::Default | NetworkMode::Named(_) => {
+            Namespace::Path(shared.config.netns(&container.id))
+        }
     };
     spec.pid = mode(&host.pid_mode, "pid")?;
     spec.ipc = mode(&host.ipc_mode, "ipc")?;

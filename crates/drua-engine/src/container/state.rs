@@ -136,21 +136,14 @@ pub(crate) fn next(state: &State, event: Event) -> Result<State, Rejected> {
         (Exited | Restarting, Event::Failed { exit_code, error }) => {
             Ok(State { status: Exited, pid: 0, exit_code, error, ..state.clone() })
         }
-        (Running | Paused, Event::Exited { code, at, oom_killed }) => Ok(State {
-            status: Exited,
-            pid: 0,
-            exit_code: code,
-            finished_at: Some(at),
-            oom_killed,
-            ..state.clone()
-        }),
+        (Running | Paused, Event::Exited { code, at, oom_killed }) => {
+            Ok(State { status: Exited, pid: 0, exit_code: code, finished_at: Some(at), oom_killed, ..state.clone() })
+        }
         (Exited, Event::Backoff) => Ok(State { status: Restarting, ..state.clone() }),
         (Restarting, Event::GaveUp) => Ok(State { status: Exited, ..state.clone() }),
         (Running, Event::Paused) => Ok(State { status: Paused, ..state.clone() }),
         (Paused, Event::Resumed) => Ok(State { status: Running, ..state.clone() }),
-        (Created | Exited | Restarting | Removing, Event::Removing) => {
-            Ok(State { status: Removing, ..state.clone() })
-        }
+        (Created | Exited | Restarting | Removing, Event::Removing) => Ok(State { status: Removing, ..state.clone() }),
         (_, Event::Started { .. }) => Err(rejected("started")),
         (_, Event::Failed { .. }) => Err(rejected("failed")),
         (_, Event::Exited { .. }) => Err(rejected("exited")),

@@ -35,6 +35,7 @@ mod init;
 mod paths;
 mod prepare;
 mod process;
+mod reaper;
 mod report;
 mod workload;
 
@@ -48,6 +49,7 @@ pub use create::create;
 pub use delete::destroy;
 pub use error::{CreateError, DeleteError, SandboxError, StartError};
 pub use exec::ExecWorkload;
+pub use reaper::InitWorkload;
 pub use workload::{StartSignal, Workload};
 
 use crate::cgroup::Cgroup;

@@ -16,8 +16,22 @@ use crate::http::{self, Call, Failure, Reply};
 use crate::wire;
 
 const LIST_FILTERS: [&str; 16] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
-    "publish", "since", "status", "volume", "label!",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+    "label!",
 ];
 
 pub(crate) fn list(engine: &Engine, call: &Call) -> Reply {
@@ -33,7 +47,8 @@ pub(crate) fn list(engine: &Engine, call: &Call) -> Reply {
     let mut listed = Vec::new();
     for container in &containers {
         let shown = all || limit > 0 || container.state.status.is_running();
-        let in_time = before.is_none_or(|time| container.created < time) && since.is_none_or(|time| container.created > time);
+        let in_time =
+            before.is_none_or(|time| container.created < time) && since.is_none_or(|time| container.created > time);
         if shown && in_time && matches(engine, container, &filters) {
             listed.push(wire::container::summary(container, &images.of(container), now));
         }
@@ -52,9 +67,10 @@ fn matches(engine: &Engine, container: &Container, filters: &Filters) -> bool {
             || (wanted == "none" && container.host.network_mode == NetworkMode::None)
     };
     let volume = |wanted: &str| {
-        container.mounts.iter().any(|mount| {
-            mount.name.as_deref() == Some(wanted) || mount.destination == std::path::Path::new(wanted)
-        })
+        container
+            .mounts
+            .iter()
+            .any(|mount| mount.name.as_deref() == Some(wanted) || mount.destination == std::path::Path::new(wanted))
     };
     let ancestor = |wanted: &str| {
         container.config.image == wanted
@@ -62,11 +78,17 @@ fn matches(engine: &Engine, container: &Container, filters: &Filters) -> bool {
     };
     let published = |wanted: &str| {
         container.published.iter().any(|port| {
-            port.host_port.to_string() == wanted || port.port.to_string() == wanted || port.port.number.to_string() == wanted
+            port.host_port.to_string() == wanted
+                || port.port.to_string() == wanted
+                || port.port.number.to_string() == wanted
         })
     };
     let exposed = |wanted: &str| {
-        container.config.exposed_ports.iter().any(|port| port.to_string() == wanted || port.number.to_string() == wanted)
+        container
+            .config
+            .exposed_ports
+            .iter()
+            .any(|port| port.to_string() == wanted || port.number.to_string() == wanted)
     };
     filters.labels(&container.config.labels)
         && filters.any("id", |wanted| container.id.as_str().starts_with(wanted))
@@ -98,16 +120,15 @@ impl<'a> ImageNames<'a> {
     fn of(&mut self, container: &Container) -> String {
         let name = &container.config.image;
         let engine = self.engine;
-        let id = self
-            .known
-            .entry(name.clone())
-            .or_insert_with(|| engine.store().get(name, None).ok().map(|image| image.id));
+        let id =
+            self.known.entry(name.clone()).or_insert_with(|| engine.store().get(name, None).ok().map(|image| image.id));
         if id.as_ref() == Some(&container.image) { name.clone() } else { container.image.to_string() }
     }
 }
 
 pub(crate) async fn create(engine: &Engine, mut call: Call) -> Reply {
-    let body: Value = call.json().await?.ok_or_else(|| Failure::invalid("config cannot be empty in order to create a container"))?;
+    let body: Value =
+        call.json().await?.ok_or_else(|| Failure::invalid("config cannot be empty in order to create a container"))?;
     let (name, platform) = (call.query.get("name"), call.query.get("platform"));
     let request = wire::create::container(engine, name, platform, body)?;
     let created = engine.create(request).await?;

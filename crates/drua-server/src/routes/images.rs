@@ -23,7 +23,8 @@ fn platform(query: &Query) -> Result<Option<Platform>, Failure> {
     }
     let Some(text) = query.get("platform") else { return Ok(None) };
     if text.starts_with('{') {
-        let wire: Wire = serde_json::from_str(text).map_err(|error| Failure::invalid(format!("invalid platform: {error}")))?;
+        let wire: Wire =
+            serde_json::from_str(text).map_err(|error| Failure::invalid(format!("invalid platform: {error}")))?;
         return Ok(Some(Platform::new(&wire.os, &wire.architecture, Some(&wire.variant))));
     }
     text.parse().map(Some).map_err(Failure::invalid)
@@ -39,7 +40,7 @@ pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
         let containers = engine.containers();
         let mut listed = Vec::new();
         let mut images = engine.store().list()?;
-        images.sort_by(|a, b| b.created.cmp(&a.created));
+        images.sort_by_key(|image| std::cmp::Reverse(image.created));
         let created = |name: &String| engine.store().get(name, None).map(|image| image.created).map_err(Failure::from);
         let before = filters.values("before").first().map(created).transpose()?;
         let since = filters.values("since").first().map(created).transpose()?;
@@ -211,13 +212,16 @@ pub(crate) fn load(engine: Engine, call: Call) -> Reply {
                 let LoadEvent::Layer { id, current, total } = event;
                 let detail = json!({ "current": current, "total": total });
                 // The load goes on when the client has gone: what has arrived whole is kept.
-                let _ = sender.blocking_json(&json!({ "status": "Loading layer", "progressDetail": detail, "id": id.short() }));
+                let _ = sender
+                    .blocking_json(&json!({ "status": "Loading layer", "progressDetail": detail, "id": id.short() }));
             }
         };
         let _ = match engine.load_images(&mut body, platform.as_ref(), &mut progress) {
             Ok(loaded) => {
                 let messages = loaded.iter().flat_map(drua_store::Loaded::messages);
-                messages.map(|message| json!({ "stream": format!("{message}\n") })).try_for_each(|line| sender.blocking_json(&line))
+                messages
+                    .map(|message| json!({ "stream": format!("{message}\n") }))
+                    .try_for_each(|line| sender.blocking_json(&line))
             }
             Err(error) => {
                 tracing::info!(kind = ?error.kind(), error = error_chain(&error), "an archive was refused");

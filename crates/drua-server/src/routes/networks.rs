@@ -1,7 +1,7 @@
 //! `/networks/…`.
 
 use drua_api::models;
-use drua_engine::{CreateNetwork, Engine, EndpointRequest, Network, PREDEFINED, SubnetSpec};
+use drua_engine::{CreateNetwork, EndpointRequest, Engine, Network, PREDEFINED, SubnetSpec};
 use serde_json::{Value, json};
 
 use super::blocking;
@@ -77,7 +77,8 @@ pub(crate) async fn remove(engine: Engine, name: String) -> Reply {
 }
 
 pub(crate) async fn connect(engine: &Engine, name: &str, mut call: Call) -> Reply {
-    let body: models::NetworkConnectRequest = call.json().await?.ok_or_else(|| Failure::invalid("no container given"))?;
+    let body: models::NetworkConnectRequest =
+        call.json().await?.ok_or_else(|| Failure::invalid("no container given"))?;
     let request = match body.endpoint_config {
         Some(settings) => wire::create::endpoint(settings)?,
         None => EndpointRequest::default(),

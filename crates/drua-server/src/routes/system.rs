@@ -172,8 +172,20 @@ fn meminfo(key: &str) -> u64 {
 }
 
 const EVENT_FILTERS: [&str; 14] = [
-    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret", "service",
-    "type", "volume",
+    "config",
+    "container",
+    "daemon",
+    "event",
+    "image",
+    "label",
+    "network",
+    "node",
+    "plugin",
+    "scope",
+    "secret",
+    "service",
+    "type",
+    "volume",
 ];
 
 pub(crate) fn events(engine: &Engine, call: &Call) -> Reply {
@@ -184,7 +196,9 @@ pub(crate) fn events(engine: &Engine, call: &Call) -> Reply {
     let (response, sender) = http::stream("application/json");
     tokio::spawn(async move {
         if let Some(since) = since {
-            for event in past.iter().filter(|event| event.time >= since && until.is_none_or(|until| event.time <= until)) {
+            for event in
+                past.iter().filter(|event| event.time >= since && until.is_none_or(|until| event.time <= until))
+            {
                 if matches(event, &filters) && sender.json(&wire_event(event)).await.is_err() {
                     return;
                 }
@@ -266,10 +280,12 @@ pub(crate) async fn disk_usage(engine: Engine) -> Reply {
         let usage = engine.store().disk_usage()?;
         let containers = engine.containers();
         let of_image = |id: &drua_types::Digest| containers.iter().filter(|container| container.image == *id).count();
-        let images: Vec<Value> = images.iter().map(|image| wire::image::summary(image, Some(of_image(&image.id)))).collect();
+        let images: Vec<Value> =
+            images.iter().map(|image| wire::image::summary(image, Some(of_image(&image.id)))).collect();
         let listed = containers.iter().map(|container| {
             let mut summary = wire::container::summary(container, &container.config.image, now);
-            summary["SizeRw"] = json!(tree_size(&engine.config().data_root.join("containers").join(container.id.as_str())));
+            summary["SizeRw"] =
+                json!(tree_size(&engine.config().data_root.join("containers").join(container.id.as_str())));
             summary
         });
         let volumes = engine.volumes().into_iter().map(|volume| {

@@ -60,9 +60,8 @@ pub(crate) async fn prune(engine: Engine, call: Call) -> Reply {
     let filters = Filters::parse(&call.query, &["label", "label!", "all"])?;
     let all = filters.flag("all")?.unwrap_or(false);
     let deleted = blocking(move || {
-        let unused = |volume: &std::sync::Arc<Volume>| {
-            (all || Engine::is_anonymous(volume)) && filters.labels(&volume.labels)
-        };
+        let unused =
+            |volume: &std::sync::Arc<Volume>| (all || Engine::is_anonymous(volume)) && filters.labels(&volume.labels);
         let candidates = engine.volumes().into_iter().filter(unused);
         let removed = candidates.filter(|volume| engine.remove_volume(volume.name.as_str(), false).is_ok());
         Ok(removed.map(|volume| volume.name.to_string()).collect::<Vec<_>>())

@@ -30,7 +30,8 @@ pub(crate) fn summary(container: &Container, image: &str, now: Timestamp) -> Val
 
 /// The command line as `docker ps` shows it: words with spaces are quoted.
 fn command(args: &[String]) -> String {
-    let quote = |word: &String| if word.contains(' ') { format!("'{}'", word.replace('\'', "'\\''")) } else { word.clone() };
+    let quote =
+        |word: &String| if word.contains(' ') { format!("'{}'", word.replace('\'', "'\\''")) } else { word.clone() };
     args.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 

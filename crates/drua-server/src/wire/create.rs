@@ -10,7 +10,7 @@ use drua_engine::container::{
     Config, Device, HealthCheck, HostConfig, LogConfig, LogDriver, MountKind, MountRequest, NetworkMode, NsMode,
     PublishRequest, Resources, RestartPolicy, Seccomp, Ulimit,
 };
-use drua_engine::{CreateContainer, Engine, EndpointRequest};
+use drua_engine::{CreateContainer, EndpointRequest, Engine};
 use drua_types::{ByteSize, Platform, Port};
 use serde_json::{Value, json};
 
@@ -121,9 +121,7 @@ fn config(request: models::ContainerCreateBody) -> Result<Config> {
 fn healthcheck(check: models::HealthConfig) -> Result<HealthCheck> {
     let duration = |what: &str, nanos: Option<i64>| match nanos.unwrap_or(0) {
         0 => Ok(Duration::ZERO),
-        nanos if nanos < 1_000_000 => {
-            Err(Failure::invalid(format!("{what} in Healthcheck cannot be less than 1ms")))
-        }
+        nanos if nanos < 1_000_000 => Err(Failure::invalid(format!("{what} in Healthcheck cannot be less than 1ms"))),
         nanos => Ok(Duration::from_nanos(nanos.unsigned_abs())),
     };
     Ok(HealthCheck {
@@ -251,7 +249,9 @@ fn bind_mount(bind: &str) -> Result<MountRequest> {
             "ro" => mount.read_only = true,
             "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
             "nocopy" => mount.no_copy = true,
-            "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => option.clone_into(&mut mount.propagation),
+            "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => {
+                option.clone_into(&mut mount.propagation);
+            }
             _ => return Err(Failure::invalid(format!("invalid mode: {mode}"))),
         }
     }
@@ -345,8 +345,8 @@ fn publish(bindings: models::PortMap) -> Result<Vec<PublishRequest>> {
                     Some((first, last)) => Some((first.parse().ok()?, last.parse().ok()?)).filter(|(a, b)| a <= b),
                 }
             };
-            let host_ports =
-                range(&host_ports).ok_or_else(|| Failure::invalid(format!("invalid port specification: {host_ports}")))?;
+            let host_ports = range(&host_ports)
+                .ok_or_else(|| Failure::invalid(format!("invalid port specification: {host_ports}")))?;
             requests.push(PublishRequest { port, host_ip, host_ports });
         }
     }

@@ -63,7 +63,8 @@ fn platform(image: &Image) -> Value {
 /// `GET /images/{}/json`.
 pub(crate) fn inspect(image: &Image) -> Value {
     let config = image.config.config().clone().unwrap_or_default();
-    let list = |list: &Option<Vec<String>>| list.as_ref().filter(|list| !list.is_empty()).map_or(Value::Null, |l| json!(l));
+    let list =
+        |list: &Option<Vec<String>>| list.as_ref().filter(|list| !list.is_empty()).map_or(Value::Null, |l| json!(l));
     let objects = |keys: &Option<Vec<String>>| match keys {
         Some(keys) if !keys.is_empty() => {
             Value::Object(keys.iter().map(|key| (key.clone(), json!({}))).collect::<Map<_, _>>())

@@ -25,9 +25,7 @@ pub(crate) fn human_duration(seconds: i64) -> String {
 /// The STATUS column of `docker ps`.
 pub(crate) fn status(container: &Container, now: Timestamp) -> String {
     let state = &container.state;
-    let since = |time: Option<Timestamp>| {
-        human_duration(time.map_or(0, |time| now.as_second() - time.as_second()))
-    };
+    let since = |time: Option<Timestamp>| human_duration(time.map_or(0, |time| now.as_second() - time.as_second()));
     match state.status {
         Status::Created => "Created".to_owned(),
         Status::Running => format!("Up {}", since(state.started_at)),
