@@ -13,3 +13,8 @@ where
         Err(panic) => Err(Error::Panicked(panic.to_string())),
     }
 }
+
+/// Runs `work` on the blocking pool beside everything else; nobody waits for it.
+pub(crate) fn beside(work: impl FnOnce() + Send + 'static) {
+    drop(tokio::task::spawn_blocking(work));
+}

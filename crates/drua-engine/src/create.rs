@@ -59,6 +59,7 @@ impl Engine {
     /// The image's [`drua_store::LookupError`] (the only cause of "not found": clients then pull);
     /// [`Error::NameInUse`]; [`Error::Invalid`] for contradictions in the request; [`Error::BindSourceMissing`].
     pub async fn create(&self, request: CreateContainer) -> Result<Created> {
+        blocking::beside(drua_runtime::cgroup::expect_joins);
         let shared = self.shared.clone();
         let (container, warnings) = blocking::run(move || create(&shared, request)).await?;
         let id = container.id.clone();

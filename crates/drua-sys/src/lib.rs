@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "this is the crate that holds it")]
 
+pub mod bpf;
 pub mod child;
 pub mod fork;
 pub mod mount_attr;

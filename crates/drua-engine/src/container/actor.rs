@@ -223,6 +223,7 @@ impl Actor {
     async fn start(&mut self) -> Result<()> {
         state::may_start(&self.container.id, self.container.state.status)?;
         self.container.manually_stopped = false;
+        blocking::beside(drua_runtime::cgroup::expect_joins);
         let started = self.try_start().await;
         match started {
             Ok((shim, pid)) => {

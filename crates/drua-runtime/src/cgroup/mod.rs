@@ -3,8 +3,10 @@
 //! libcontainer creates the cgroup and puts the init into it. Afterwards everything goes through here, by path, so the
 //! engine can read statistics without asking the shim.
 
+mod device;
 mod hierarchy;
 mod stats;
+mod warm;
 #[cfg(test)]
 mod tests;
 
@@ -13,13 +15,14 @@ use std::time::{Duration, Instant};
 // Not fs-err: it hides error numbers, and the errors here name their cgroup anyway.
 use std::{fs, io};
 
-use drua_types::{Classify, ErrorKind};
+use drua_types::{Classify, ErrorKind, Hint};
 use libcgroups::common::{CgroupManager as _, ControllerOpt};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 pub use hierarchy::Hierarchies;
+pub use warm::expect_joins;
 pub use stats::{BlkioEntry, CpuStats, MemoryStats, PidsStats, Stats};
 
 /// How long freezing, killing and removing may take before they are an error.
@@ -51,6 +54,17 @@ pub enum CgroupError {
         /// libcgroups' words.
         reason: String,
     },
+    /// The program that limits the devices cannot be put in force (cgroup v2).
+    #[error("cannot {action} the device filter of cgroup `{path}`")]
+    DeviceFilter {
+        /// What was attempted.
+        action: &'static str,
+        /// The cgroup's directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        err: io::Error,
+    },
     /// The host has no such controller.
     #[error("this host has no `{0}` cgroup controller")]
     NoController(&'static str),
@@ -69,8 +83,26 @@ impl Classify for CgroupError {
         match self {
             Self::Limits { .. } => ErrorKind::Invalid,
             Self::NoController(_) => ErrorKind::Unsupported,
-            Self::Hierarchies(_) | Self::File { .. } | Self::Timeout { .. } => ErrorKind::Internal,
+            Self::Hierarchies(_) | Self::File { .. } | Self::DeviceFilter { .. } | Self::Timeout { .. } => {
+                ErrorKind::Internal
+            }
         }
+    }
+}
+
+impl Hint for CgroupError {
+    fn hints(&self) -> Vec<String> {
+        let Self::DeviceFilter { action: "load", err, .. } = self else { return Vec::new() };
+        let hint = match err.raw_os_error() {
+            Some(nix::libc::EPERM) => {
+                "run the daemon outside of user namespaces, with CAP_BPF and CAP_NET_ADMIN or with CAP_SYS_ADMIN"
+            }
+            Some(nix::libc::EINVAL | nix::libc::ENOSYS) => {
+                "use a kernel that is built with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF"
+            }
+            _ => return Vec::new(),
+        };
+        vec![hint.to_owned()]
     }
 }
 
@@ -166,7 +198,7 @@ impl Cgroup {
         // Applying anything at all also resets the device list to libcgroups' defaults.
         let had_tun = self.allows_tun();
         manager.apply(&options).map_err(|err| failed(err.to_string()))?;
-        if had_tun { Ok(()) } else { self.seal_devices(Some(&[])) }
+        if had_tun { Ok(()) } else { self.deny_tun() }
     }
 
     fn allows_tun(&self) -> bool {
@@ -175,18 +207,23 @@ impl Cgroup {
             .any(|line| line.starts_with("a ") || line.starts_with("c 10:200 rw") || line.starts_with("c 10:* rw"))
     }
 
-    /// Takes back what libcgroups allows everybody beyond Docker's list, /dev/net/tun, unless `rules` allow it.
+    /// Limits the devices to `rules`, before anything of the container's own runs. Setting limits keeps this one.
     ///
-    /// With cgroup v2 there is nothing to take back: libcgroups is built without its device filter.
-    pub(crate) fn seal_devices(&self, rules: Option<&[LinuxDeviceCgroup]>) -> Result<(), CgroupError> {
-        let Hierarchies::Split { .. } = &self.hierarchies else { return Ok(()) };
-        let Some(directory) = self.hierarchies.controller("devices", &self.path) else { return Ok(()) };
+    /// With cgroup v1, libcgroups has set the rules already; what it allows everybody beyond Docker's list, /dev/net/tun,
+    /// is taken back unless they allow it. With cgroup v2 it sets none.
+    pub(crate) fn limit_devices(&self, rules: Option<&[LinuxDeviceCgroup]>) -> Result<(), CgroupError> {
+        if let Hierarchies::Unified(root) = &self.hierarchies {
+            return device::limit(&hierarchy::join(root, &self.path), rules.unwrap_or_default());
+        }
         let allows_tun = |rule: &LinuxDeviceCgroup| {
             rule.allow() && rule.major().is_none_or(|major| major == 10) && rule.access().as_deref() != Some("m")
         };
-        if rules.is_none_or(|rules| rules.iter().any(allows_tun)) {
-            return Ok(());
-        }
+        if rules.is_none_or(|rules| rules.iter().any(allows_tun)) { Ok(()) } else { self.deny_tun() }
+    }
+
+    fn deny_tun(&self) -> Result<(), CgroupError> {
+        let Hierarchies::Split { .. } = &self.hierarchies else { return Ok(()) };
+        let Some(directory) = self.hierarchies.controller("devices", &self.path) else { return Ok(()) };
         let file = directory.join("devices.deny");
         fs::write(file, "c 10:200 rw").map_err(|err| self.file_error("limit the devices", err))
     }

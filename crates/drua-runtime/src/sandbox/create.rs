@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drua_sys::{child, pidfd};
-use drua_types::{error_chain, exit};
+use drua_types::{Hint as _, error_chain, exit};
 use fs_err as fs;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
@@ -24,7 +24,7 @@ use super::init::Init;
 use super::prepare::{Prepared, prepare};
 use super::report::{self, Report};
 use super::{CreateOptions, Sandbox, Stdio, paths};
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, CgroupError};
 
 /// Creates a container whose init is a child of this process, confined, and waits for [`Sandbox::start`]. Takes about
 /// 5 ms, during which it blocks.
@@ -41,10 +41,11 @@ pub fn create(options: CreateOptions) -> Result<Sandbox, CreateError> {
     let prepared = prepare(spec, &id, &bundle)?;
     write_config(&state_dir, &prepared)?;
     let attempt = build(&id, &state_dir, &prepared, stdio, workload);
-    let created = attempt.and_then(|(pid, console, report)| {
-        let sandbox = adopt(&id, (pid, console, report), &state_dir, &prepared)?;
-        set_oom_score(&sandbox, prepared.oom_score_adj)?;
-        Ok(sandbox)
+    let created = attempt.and_then(|built| {
+        let pid = Pid::from_raw(built.0.cast_signed());
+        let sandbox = adopt(&id, built, &state_dir, &prepared);
+        // Nobody has waited for the init yet, so its pid still is its own.
+        sandbox.inspect_err(|_| end_child(pid))
     });
     created.inspect_err(|_| clean_up(&state_dir, &prepared.cgroup_path))
 }
@@ -119,9 +120,10 @@ impl Drop for ForkGuard {
 fn adopt(id: &str, built: Built, state_dir: &Path, prepared: &Prepared) -> Result<Sandbox, CreateError> {
     let (pid, console, report) = built;
     let pidfd = pidfd::open(pid).map_err(|err| CreateError::Setup { action: "open a pidfd for the init", err })?;
-    let cgroup = Cgroup::open(&prepared.cgroup_path).map_err(|err| CreateError::Container(error_chain(&err)))?;
+    let cgroup = Cgroup::open(&prepared.cgroup_path).map_err(|err| explain_cgroup(&err))?;
     let devices = prepared.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()?.devices().clone());
-    cgroup.seal_devices(devices.as_deref()).map_err(|err| CreateError::Container(error_chain(&err)))?;
+    cgroup.limit_devices(devices.as_deref()).map_err(|err| explain_cgroup(&err))?;
+    set_oom_score(pid, prepared.oom_score_adj)?;
     Ok(Sandbox {
         pid,
         pidfd,
@@ -134,14 +136,20 @@ fn adopt(id: &str, built: Built, state_dir: &Path, prepared: &Prepared) -> Resul
 }
 
 /// Done from outside: the container's own `/proc` is not to be trusted with writes.
-fn set_oom_score(sandbox: &Sandbox, score: Option<i32>) -> Result<(), CreateError> {
+fn set_oom_score(pid: u32, score: Option<i32>) -> Result<(), CreateError> {
     let Some(score) = score else { return Ok(()) };
-    let path = PathBuf::from(format!("/proc/{}/oom_score_adj", sandbox.pid));
-    fs::write(&path, score.to_string()).map_err(|err| {
-        // Nobody has waited for the init yet, so its pid still is its own.
-        end_child(Pid::from_raw(sandbox.pid.cast_signed()));
-        CreateError::State { action: "write", path, err }
-    })
+    let path = PathBuf::from(format!("/proc/{pid}/oom_score_adj"));
+    fs::write(&path, score.to_string()).map_err(|err| CreateError::State { action: "write", path, err })
+}
+
+/// With the hints: this goes to clients as one line of text.
+fn explain_cgroup(error: &CgroupError) -> CreateError {
+    let mut text = error_chain(error);
+    for hint in error.hints() {
+        text.push_str("; ");
+        text.push_str(&hint);
+    }
+    CreateError::Container(text)
 }
 
 fn write_config(state_dir: &Path, prepared: &Prepared) -> Result<(), CreateError> {

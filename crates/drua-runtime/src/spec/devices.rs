@@ -22,12 +22,8 @@ pub(super) fn cgroup_rules(spec: &ContainerSpec) -> Result<Vec<LinuxDeviceCgroup
     if spec.privileged {
         return Ok(vec![rule(true, LinuxDeviceType::A, None, None, "rwm")]);
     }
-    let mut rules = vec![
-        rule(false, LinuxDeviceType::A, None, None, "rwm"),
-        rule(true, LinuxDeviceType::C, None, None, "m"),
-        rule(true, LinuxDeviceType::B, None, None, "m"),
-    ];
-    rules.extend(STANDARD.iter().map(|(major, minor)| rule(true, LinuxDeviceType::C, Some(*major), *minor, "rwm")));
+    let mut rules = vec![rule(false, LinuxDeviceType::A, None, None, "rwm")];
+    rules.extend(standard_rules());
     for device in &spec.devices {
         rules.push(rule(true, kind(device), Some(device.major), Some(device.minor), &device.access));
     }
@@ -35,6 +31,13 @@ pub(super) fn cgroup_rules(spec: &ContainerSpec) -> Result<Vec<LinuxDeviceCgroup
         rules.push(parse_rule(text).ok_or_else(|| SpecError::DeviceRule(text.clone()))?);
     }
     Ok(rules)
+}
+
+/// What every container may do: make any node, use the standard devices.
+pub(crate) fn standard_rules() -> Vec<LinuxDeviceCgroup> {
+    let mut rules = [LinuxDeviceType::C, LinuxDeviceType::B].map(|kind| rule(true, kind, None, None, "m")).to_vec();
+    rules.extend(STANDARD.iter().map(|(major, minor)| rule(true, LinuxDeviceType::C, Some(*major), *minor, "rwm")));
+    rules
 }
 
 /// The nodes to make besides the standard ones.

@@ -23,6 +23,7 @@ use drua_types::{Classify, ErrorKind};
 pub use build::build;
 pub(crate) use capabilities::parse as parse_capability;
 pub use capabilities::{Capability, DEFAULT_CAPABILITIES, InvalidCapability};
+pub(crate) use devices::standard_rules as standard_device_rules;
 pub use host::{CgroupLayout, HostFacts, ReadHostError};
 pub use linux::resources;
 pub use mounts::{DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS};

@@ -1,10 +1,10 @@
 //! What the container may not do.
 
-use drua_runtime::spec::{ContainerSpec, SeccompMode};
+use drua_runtime::spec::{CgroupLayout, ContainerSpec, Resources, SeccompMode, resources};
 use drua_runtime::users::ResolvedUser;
 use drua_types::Signal;
 
-use crate::fixture::{Fixture, host, status};
+use crate::fixture::{Fixture, UnifiedCgroups, host, status};
 
 /// Docker's 14 capabilities as a bit mask.
 const DEFAULT_MASK: &str = "00000000a80425fb";
@@ -136,4 +136,33 @@ pub(crate) fn only_the_listed_devices_are_usable() {
          head -c 4 /dev/zero | wc -c; mknod /k c 1 2 && head -c 1 /k; mknod /tun c 10 200 && : < /tun; true"));
     assert_eq!(out.stdout, "4\n", "{out:?}");
     assert_eq!(out.stderr.matches("not permitted").count(), 2, "{out:?}");
+}
+
+pub(crate) fn only_the_listed_devices_are_usable_with_cgroup_v2() {
+    let _layout = UnifiedCgroups::enter();
+    assert_eq!(host().cgroup, CgroupLayout::Unified);
+    let denied = |change: &dyn Fn(&mut ContainerSpec)| {
+        let fixture = Fixture::new();
+        let nodes = "mknod /k c 1 11; mknod /loop b 7 0; mknod /tun c 10 200";
+        let script = format!("head -c 4 /dev/zero | wc -c; {nodes}; for d in k loop tun; do true < /$d; done; echo end");
+        let mut spec = fixture.sh(&script);
+        change(&mut spec);
+        let out = fixture.run(&spec);
+        assert_eq!(out.stdout, "4\nend\n", "{out:?}");
+        out.stderr.matches("not permitted").count()
+    };
+    assert_eq!(denied(&|_| {}), 3);
+    assert_eq!(denied(&|spec| spec.device_cgroup_rules = vec!["b 7:* rw".to_owned()]), 2);
+    assert_eq!(denied(&|spec| spec.privileged = true), 0);
+}
+
+pub(crate) fn a_cgroup_v2_filter_survives_new_limits() {
+    let _layout = UnifiedCgroups::enter();
+    let fixture = Fixture::new();
+    let mut running = fixture.create(&fixture.sh("mknod /k c 1 11; head -c 1 /k; head -c 1 /dev/zero | wc -c"));
+    running.sandbox.update(&resources(&Resources::default(), &host()).expect("valid")).expect("update");
+    running.sandbox.start().expect("start");
+    let out = running.finish();
+    assert!(out.stderr.contains("not permitted"), "{out:?}");
+    assert_eq!(out.stdout, "1\n", "{out:?}");
 }

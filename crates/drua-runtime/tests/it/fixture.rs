@@ -11,6 +11,8 @@ use drua_runtime::cgroup::Cgroup;
 use drua_runtime::oci::Spec;
 use drua_runtime::sandbox::{self, CreateError, CreateOptions, ExecWorkload, Sandbox, Stdio, Workload};
 use drua_runtime::spec::{ContainerSpec, HostFacts, Namespace, build};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -131,6 +133,33 @@ impl Drop for Fixture {
         if !std::thread::panicking() {
             removed.expect("the test's cgroups can be removed");
         }
+    }
+}
+
+/// Until dropped, this process sees the host as one with cgroup v2 only: a mount namespace without the rest.
+pub(crate) struct UnifiedCgroups {
+    outside: fs::File,
+}
+
+impl UnifiedCgroups {
+    pub(crate) fn enter() -> Self {
+        let outside = fs::File::open("/proc/self/ns/mnt").expect("a mount namespace");
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace of our own");
+        let entered = Self { outside };
+        let (none, cgroups) = (None::<&str>, "/sys/fs/cgroup");
+        mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none).expect("private mounts");
+        umount2(cgroups, MntFlags::MNT_DETACH).expect("no cgroups");
+        mount(Some("cgroup2"), cgroups, Some("cgroup2"), MsFlags::empty(), none).expect("cgroup v2");
+        entered
+    }
+}
+
+impl Drop for UnifiedCgroups {
+    fn drop(&mut self) {
+        // Entering a mount namespace also changes to its root directory.
+        let directory = std::env::current_dir().expect("a working directory");
+        setns(&self.outside, CloneFlags::CLONE_NEWNS).expect("back in the host's mount namespace");
+        std::env::set_current_dir(directory).expect("the old working directory");
     }
 }
 

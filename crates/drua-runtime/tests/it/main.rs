@@ -34,6 +34,8 @@ fn main() {
         confinement::masked_and_readonly_paths,
         confinement::cgroups_are_readonly_inside,
         confinement::only_the_listed_devices_are_usable,
+        confinement::only_the_listed_devices_are_usable_with_cgroup_v2,
+        confinement::a_cgroup_v2_filter_survives_new_limits,
         failures::commands_that_cannot_run_are_reported_by_create,
         failures::a_failing_execve_is_reported_by_start,
         failures::setup_failures_name_their_cause_and_leave_nothing,
