@@ -41,6 +41,8 @@ pub struct CreateContainer {
     pub echo: serde_json::Value,
     /// What it wants of each network, by the name the client used.
     pub networks: BTreeMap<String, EndpointRequest>,
+    /// What the client should know already, before [`Created::warnings`] of the engine's own.
+    pub warnings: Vec<String>,
 }
 
 /// A container was created.
@@ -75,7 +77,7 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
         return Err(Error::NoImage);
     }
     let image = shared.store.get(&request.config.image, request.platform.as_ref())?;
-    let mut warnings = Vec::new();
+    let mut warnings = request.warnings;
     if request.platform.is_none() && !image.platform.runs_here() {
         warnings.push(format!(
             "The requested image's platform ({}) does not match the detected host platform ({}) and no specific platform was requested",
@@ -83,10 +85,13 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
             Platform::host()
         ));
     }
-    let hull = choose_hull(&request.host.runtime, &image)?;
-    let layers = shared.store.layers(&image).map_err(Error::image("unpack the image"))?;
-    let mut config = merge(request.config, request.entrypoint_given, &image)?;
+    let mut config = merge(request.config, request.entrypoint_given, &image);
+    let hull = choose_hull(&request.host.runtime, &image, &config)?;
     check(&config, &request.host)?;
+    if has_health_check(&config, &image) {
+        warnings.push("health checks are not run yet: the container has no health status".to_owned());
+    }
+    let layers = shared.store.layers(&image).map_err(Error::image("unpack the image"))?;
     let id = ContainerId::random();
     if config.hostname.is_empty() {
         config.hostname = match request.host.network_mode {
@@ -151,15 +156,26 @@ impl Drop for Undo<'_> {
     }
 }
 
-/// Rules 1–4 of the recognition order (ARCHITECTURE.md); rule 5, the file's magic, is the shim's.
-fn choose_hull(runtime: &str, image: &Image) -> Result<Hull> {
-    let by_runtime = Flavor::from_runtime(runtime).map_err(|error| Error::Invalid(error.to_string()))?;
-    let flavor = match (by_runtime, runtime) {
-        (Some(flavor), _) => Some(flavor),
-        (None, "" | "drua") => flavor(image),
+/// Rules 1–4 of the recognition order (ARCHITECTURE.md); rule 5, the file's magic, is the shim's. `config` is the merged one.
+fn choose_hull(runtime: &str, image: &Image, config: &Config) -> Result<Hull> {
+    let asked = Flavor::from_runtime(runtime).map_err(|error| Error::Invalid(error.to_string()))?;
+    if asked.is_none() && !matches!(runtime, "" | "drua") {
         // An explicit Linux runtime: the user knows better than the image.
-        (None, _) => None,
-    };
+        return Ok(Hull::Linux);
+    }
+    fn pairs(map: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+        map.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    }
+    let layer_media_types: Vec<&str> = image.layers.iter().map(|layer| layer.media_type.as_str()).collect();
+    let flavor = wasm::detect(&ImageFacts {
+        runtime: asked,
+        config_media_type: Some(&image.config_media_type),
+        layer_media_types: &layer_media_types,
+        platform: Some(&image.platform),
+        annotations: &pairs(&image.annotations),
+        labels: &pairs(&config.labels),
+        entrypoint: config.entrypoint.iter().chain(&config.cmd).map(String::as_str).next(),
+    });
     match flavor {
         Some(flavor @ (Flavor::Spin | Flavor::Slight)) => {
             Err(Error::Unsupported(format!("the runtime {}", flavor.runtime_name())))
@@ -169,27 +185,8 @@ fn choose_hull(runtime: &str, image: &Image) -> Result<Hull> {
     }
 }
 
-/// The flavor that the image itself asks for.
-fn flavor(image: &Image) -> Option<Flavor> {
-    let layer_media_types: Vec<&str> = image.layers.iter().map(|layer| layer.media_type.as_str()).collect();
-    fn pairs<'a>(map: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<(&'a str, &'a str)> {
-        map.into_iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
-    }
-    let labels = image.config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default();
-    let (annotations, labels) = (pairs(&image.annotations), pairs(&labels));
-    wasm::detect(&ImageFacts {
-        runtime: None,
-        config_media_type: Some(&image.config_media_type),
-        layer_media_types: &layer_media_types,
-        platform: Some(&image.platform),
-        annotations: &annotations,
-        labels: &labels,
-        entrypoint: None,
-    })
-}
-
 /// The client's configuration over the image's (moby daemon/commit.go `merge`).
-fn merge(mut config: Config, entrypoint_given: bool, image: &Image) -> Result<Config> {
+fn merge(mut config: Config, entrypoint_given: bool, image: &Image) -> Config {
     let base = image.config.config().clone().unwrap_or_default();
     if config.user.is_empty() {
         config.user = base.user().clone().unwrap_or_default();
@@ -219,10 +216,14 @@ fn merge(mut config: Config, entrypoint_given: bool, image: &Image) -> Result<Co
     if config.stop_signal.is_none() {
         config.stop_signal = base.stop_signal().as_deref().and_then(|signal| signal.parse().ok());
     }
-    if config.cmd.is_empty() && config.entrypoint.is_empty() {
-        return Err(Error::NoCommand);
-    }
-    Ok(config)
+    config
+}
+
+/// Whether somebody asks for health checks: the client, or the image unless the client overrides or disables its check.
+fn has_health_check(config: &Config, image: &Image) -> bool {
+    let own = config.healthcheck.as_ref().map(|check| check.test.as_slice()).filter(|test| !test.is_empty());
+    let inherited = image.docker.healthcheck.as_ref().map(|check| check.test.as_slice());
+    own.or(inherited).and_then(<[String]>::first).is_some_and(|kind| kind != "NONE")
 }
 
 /// Later settings win; the order of first mention stays. An entry without `=` removes the variable.
@@ -249,6 +250,9 @@ fn merge_env(base: Vec<String>, over: Vec<String>) -> Vec<String> {
 /// Contradictions that Docker refuses at create time, in its words.
 fn check(config: &Config, host: &HostConfig) -> Result<()> {
     let invalid = |message: &str| Err(Error::Invalid(message.to_owned()));
+    if config.cmd.is_empty() && config.entrypoint.is_empty() {
+        return Err(Error::NoCommand);
+    }
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         let dir = &config.working_dir;
         return Err(Error::Invalid(format!(
@@ -441,15 +445,15 @@ fn resolve_mount(
             }
         }
         MountKind::Volume => {
+            if let Some(subpath) = &request.subpath {
+                return Err(Error::Unsupported(format!("the volume subpath `{}`", subpath.display())));
+            }
             let wanted = CreateVolume { name: request.source.clone(), ..CreateVolume::default() };
             let engine = Engine { shared: shared.clone() };
             let volume = engine.create_volume(wanted)?;
             mount.anonymous = request.source.as_deref().unwrap_or_default().is_empty();
             mount.name = Some(volume.name.to_string());
             mount.source = volume.mountpoint.clone();
-            if let Some(subpath) = &request.subpath {
-                return Err(Error::Unsupported(format!("the volume subpath `{}`", subpath.display())));
-            }
             if !request.no_copy {
                 crate::layered::fill_volume(&volume.mountpoint, &mount.destination, layers)?;
             }

@@ -76,6 +76,15 @@ impl Db {
         Ok(())
     }
 
+    /// The keys of all records, readable or not.
+    pub(crate) fn keys(&self, table: Table) -> Result<Vec<String>> {
+        let failed = |source| Error::Database { action: "list records", source };
+        let connection = crate::lock(&self.connection);
+        let mut select = connection.prepare(&format!("SELECT key FROM {}", table.name())).map_err(failed)?;
+        let keys = select.query_map([], |row| row.get(0)).map_err(failed)?;
+        keys.collect::<Result<_, _>>().map_err(failed)
+    }
+
     /// Every readable record. One that cannot be read is reported and skipped, and stays in the database.
     pub(crate) fn all<T: DeserializeOwned>(&self, table: Table) -> Result<Vec<T>> {
         let failed = |source| Error::Database { action: "read records", source };

@@ -406,8 +406,9 @@ async fn wait(mut watch: watch::Receiver<Arc<Container>>, condition: WaitConditi
         }
     };
     // The sender goes only after it has published the removed picture.
-    let _ = watch.wait_for(done).await;
-    let last = watch.borrow().clone();
+    // The very picture that satisfied the condition: a restart may already have made a new one.
+    let woken = watch.wait_for(done).await.ok().map(|now| now.clone());
+    let last = woken.unwrap_or_else(|| watch.borrow().clone());
     // Whoever waits for removal has heard of a failed start from the start itself.
     let failed = condition != WaitCondition::Removed && !last.state.error.is_empty();
     let error = failed.then(|| last.state.error.clone());

@@ -75,6 +75,14 @@ impl Engine {
         Ok(removed)
     }
 
+    /// Removes content that no image and no container needs any more. Blocking; failures are logged.
+    pub(crate) fn sweep_images(&self) {
+        let containers = self.containers();
+        if let Err(error) = self.shared.store.sweep(&|id: &Digest| image_use(&containers, id)) {
+            tracing::warn!(%error, "unused image content is not removed");
+        }
+    }
+
     /// Whether and how containers use an image.
     pub fn image_use(&self, image: &Image) -> Option<ImageUse> {
         image_use(&self.containers(), &image.id)

@@ -25,12 +25,10 @@ pub(crate) fn read(layers: &[PathBuf], path: &str, limit: u64) -> Vec<u8> {
     let path = Path::new(path);
     for layer in layers {
         let Ok(root) = Root::open(layer) else { continue };
-        if let Ok(fd) = root.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
+        if let Ok(fd) = root.open_regular(path) {
             let mut content = Vec::new();
-            let file = std::fs::File::from(fd);
-            if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-                let _ = file.take(limit).read_to_end(&mut content);
-            }
+            // Half a file is as good as none of it: the caller looks for names.
+            let _ = std::fs::File::from(fd).take(limit).read_to_end(&mut content);
             return content;
         }
         if is_hidden_below(&root, path) {
@@ -115,8 +113,12 @@ fn copy_dir(sources: &[OwnedFd], target: &OwnedFd, depth: usize) -> rustix::io::
             FileType::Directory => {
                 let mut below = Vec::new();
                 for source in &sources[first..] {
-                    let Ok(dir) = rustix::fs::openat(source, &name, DIRECTORY, Mode::empty()) else { break };
-                    let dir = Some(dir);
+                    let dir = match rustix::fs::openat(source, &name, DIRECTORY, Mode::empty()) {
+                        Ok(dir) => Some(dir),
+                        // A layer that has nothing there hides nothing.
+                        Err(rustix::io::Errno::NOENT) => continue,
+                        Err(_) => break,
+                    };
                     let opaque = is_opaque(&dir);
                     below.extend(dir);
                     if opaque {

@@ -48,6 +48,21 @@ pub use drua_runtime::spec::{DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS};
 pub use network::{CreateNetwork, Endpoint, EndpointRequest, Network, PREDEFINED, Published, SubnetSpec};
 pub use volume::{CreateVolume, Volume};
 
+/// Removes a directory with everything below it, however deep a container has made it; one that is gone is fine.
+pub(crate) fn remove_dir(dir: &std::path::Path) -> Result<()> {
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
+        return Err(Error::Invalid(format!("`{}` has no parent directory", dir.display())));
+    };
+    let removed = fs_err::File::open(parent)
+        .and_then(|parent| drua_sys::root_fs::remove_tree(std::os::fd::AsFd::as_fd(parent.file()), name));
+    match removed {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Io { action: "remove", path: dir.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Locks a mutex whose critical sections cannot leave the data half-changed, so that a panic elsewhere does no harm.
 pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

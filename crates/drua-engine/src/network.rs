@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use drua_net::dns::{DnsServer, DnsSockets, Zone, ZoneEndpoint, host_upstreams};
+use drua_net::dns::{DnsServer, DnsSockets, Zone, ZoneEndpoint, host_resolver};
 use drua_net::{
     EndpointConfig, Host, HostConfig, HostPorts, Ipam, MacAddress, NetworkConfig, Pool, PortRequest, PublishedPort,
     Subnet, SubnetRequest, Unplug,
@@ -184,7 +184,7 @@ impl Networks {
         let ipam = Ipam::new(if pools.is_empty() { drua_net::default_pools() } else { pools });
         let networks = Self {
             host,
-            dns: DnsServer::new(tokio::runtime::Handle::current(), host_upstreams()),
+            dns: DnsServer::new(tokio::runtime::Handle::current(), host_resolver().upstreams()),
             ipam: Mutex::new(ipam),
             networks: Mutex::default(),
             live: Mutex::default(),
@@ -433,7 +433,10 @@ impl Networks {
     }
 
     fn serve_names(&self, container: &Container, netns: &std::path::Path) -> Result<()> {
-        let sockets = DnsSockets::bind(netns).map_err(failed)?;
+        let mut sockets = DnsSockets::bind(netns).map_err(failed)?;
+        if !container.host.dns.is_empty() {
+            sockets = sockets.asking(&container.host.dns);
+        }
         self.dns.serve(&container.id, sockets).map_err(Error::io("serve names in", netns))
     }
 
@@ -445,14 +448,17 @@ impl Networks {
         index: usize,
         default_route: bool,
     ) -> Result<Endpoint> {
+        let invalid = |error: drua_net::InvalidMacAddress| Error::Invalid(error.to_string());
+        let mac: Option<MacAddress> = request.mac.as_deref().map(str::parse).transpose().map_err(invalid)?;
         let wanted = request.ipv4.map(IpAddr::V4);
         let address = crate::lock(&self.ipam).allocate(&network.id, wanted).map_err(failed)?;
-        let mac = match (&request.mac, address.addr()) {
-            (Some(mac), _) => {
-                mac.parse().map_err(|error: drua_net::InvalidMacAddress| Error::Invalid(error.to_string()))?
-            }
+        let mac = match (mac, address.addr()) {
+            (Some(mac), _) => mac,
             (None, IpAddr::V4(address)) => MacAddress::for_ipv4(address),
-            (None, IpAddr::V6(_)) => return Err(Error::Unsupported("a network without IPv4".to_owned())),
+            (None, taken @ IpAddr::V6(_)) => {
+                crate::lock(&self.ipam).release(&network.id, taken);
+                return Err(Error::Unsupported("a network without IPv4".to_owned()));
+            }
         };
         let mut dns_names = vec![container.name.to_string()];
         dns_names.extend(request.aliases.iter().cloned());

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use containerd_shim_protos::types::task::Status as TaskStatus;
 use drua_store::Store;
 use drua_types::{ContainerId, annotations};
 use jiff::Timestamp;
@@ -22,6 +23,8 @@ use crate::{Error, Result, blocking};
 
 /// What is reported when nobody knows how a process ended, as Docker does.
 const UNKNOWN_EXIT: u32 = 255;
+/// The longest path that a socket can have (`unix(7)`).
+const MAX_SOCKET_PATH: usize = 107;
 /// A container whose shim died is killed.
 const KILLED: u32 = 137;
 
@@ -51,7 +54,8 @@ impl Engine {
             let shim = reconnect(&shared, &mut container).await;
             restored.push((container, shim));
         }
-        sweep(&shared.config, &restored).await;
+        let known = shared.db.keys(Table::Containers)?;
+        sweep(&shared.config, &restored, &known).await;
         shared.networks.restore(&shared.config, restored.iter().map(|(container, _)| container))?;
         let mut to_start = Vec::new();
         for (container, shim) in restored {
@@ -68,6 +72,11 @@ impl Engine {
             }
         }
         let engine = Self { shared };
+        if known.len() == engine.containers().len() {
+            // With a record that nobody can read, nobody knows which images are in use.
+            let store = engine.clone();
+            blocking::beside(move || store.sweep_images());
+        }
         let background = engine.clone();
         tokio::spawn(async move {
             for (id, due) in to_start {
@@ -93,6 +102,14 @@ enum Due {
 }
 
 fn load(config: EngineConfig) -> Result<(Shared, Vec<Container>)> {
+    let longest = config.bundle(&ContainerId::random()).join("shim.sock");
+    if longest.as_os_str().len() > MAX_SOCKET_PATH {
+        let excess = longest.as_os_str().len() - MAX_SOCKET_PATH;
+        let root = config.exec_root.display();
+        return Err(Error::Invalid(format!(
+            "the exec root `{root}` is {excess} bytes too long: the paths of sockets in it would exceed {MAX_SOCKET_PATH} bytes"
+        )));
+    }
     make_dirs(&config)?;
     let db = Db::open(&config.database())?;
     let store = Store::open(&config.data_root).map_err(Error::image("open the image store"))?;
@@ -105,14 +122,21 @@ fn load(config: EngineConfig) -> Result<(Shared, Vec<Container>)> {
 }
 
 fn make_dirs(config: &EngineConfig) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     let data = ["containers", "volumes", "aot"].map(|name| config.data_root.join(name));
     let exec = ["shim", "netns"].map(|name| config.exec_root.join(name));
     let roots = [config.data_root.clone(), config.exec_root.clone()];
     for dir in roots.iter().chain(&data).chain(&exec) {
-        // Not for other users: images hold setuid files of foreign provenance (CVE-2021-41091).
-        let mode = if dir.ends_with("aot") { 0o700 } else { 0o711 };
+        // Images and volumes hold set-id files of foreign provenance: local users must not reach them (CVE-2021-41091).
+        let mode = match dir {
+            dir if data.contains(dir) => 0o700,
+            dir if *dir == config.data_root => 0o710,
+            _ => 0o711,
+        };
         std::fs::DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(Error::io("create", dir))?;
+        // Also where the directory was there already.
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode))
+            .map_err(Error::io("set the mode of", dir))?;
     }
     Ok(())
 }
@@ -120,6 +144,14 @@ fn make_dirs(config: &EngineConfig) -> Result<()> {
 /// Brings a record's state up to date; returns the shim when the container still runs.
 async fn reconnect(shared: &Shared, container: &mut Container) -> Option<Shim> {
     if !matches!(container.state.status, Status::Running | Status::Paused) {
+        if !container.endpoints.is_empty() || !container.published.is_empty() {
+            // The last daemon ended between the exit and the end of the teardown.
+            container.endpoints.clear();
+            container.published.clear();
+            if let Err(error) = shared.save(container) {
+                tracing::error!(container.id = %container.id, %error, "state is not saved");
+            }
+        }
         return None;
     }
     // A task in status 2 (running) or 4 (paused) is alive; the actor's waiter does the rest, also for one that has
@@ -128,6 +160,11 @@ async fn reconnect(shared: &Shared, container: &mut Container) -> Option<Shim> {
         && let Ok(state) = shim.state().await
     {
         tracing::info!(container.id = %container.id, status = ?state.status, "took over");
+        // A pause may have been under way.
+        container.state.status = match state.status.enum_value() {
+            Ok(TaskStatus::PAUSED) => Status::Paused,
+            _ => Status::Running,
+        };
         return Some(shim);
     }
     let dir = shared.config.container_dir(&container.id);
@@ -170,26 +207,33 @@ fn wants_start(container: &Container) -> bool {
 
 /// Ends and removes what dead or unrecorded runs have left: shims with their processes, bundles, network namespaces,
 /// directories of containers whose creation or removal was cut short.
-async fn sweep(config: &EngineConfig, restored: &[(Container, Option<Shim>)]) {
-    let alive = |id: &ContainerId| restored.iter().any(|(container, shim)| container.id == *id && shim.is_some());
+///
+/// A container whose record is there but was not restored (another version's, or a damaged one) is left alone, whole.
+async fn sweep(config: &EngineConfig, restored: &[(Container, Option<Shim>)], known: &[String]) {
+    let is_restored = |id: &ContainerId| restored.iter().any(|(container, _)| container.id == *id);
+    let foreign = |id: &ContainerId| !is_restored(id) && known.iter().any(|key| key == id.as_str());
+    let alive = |id: &ContainerId| {
+        foreign(id) || restored.iter().any(|(container, shim)| container.id == *id && shim.is_some())
+    };
     for dir in entries(&config.exec_root.join("shim")) {
         match bundle_owner(&dir) {
             Some(id) if alive(&id) => {}
             Some(id) => Shim::discard(config, &id).await,
-            None => drop(fs_err::remove_dir_all(&dir)),
+            None => drop(crate::remove_dir(&dir)),
         }
     }
     for path in entries(&config.exec_root.join("netns")) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !restored.iter().any(|(container, shim)| shim.is_some() && container.id.as_str().starts_with(&name)) {
+        let in_use = known.iter().any(|id| id.starts_with(&name) && id.parse().is_ok_and(|id| alive(&id)));
+        if !in_use {
             // Pinned or a leftover file: either way it goes, and if it does not, the next start says so.
             let _ = drua_net::netns::remove(&path);
         }
     }
     for dir in entries(&config.data_root.join("containers")) {
         let id = dir.file_name().and_then(|name| name.to_str()?.parse::<ContainerId>().ok());
-        if id.is_some_and(|id| !restored.iter().any(|(container, _)| container.id == id))
-            && let Err(error) = fs_err::remove_dir_all(&dir)
+        if id.is_some_and(|id| !is_restored(&id) && !foreign(&id))
+            && let Err(error) = crate::remove_dir(&dir)
         {
             tracing::warn!(%error, "the directory of a container that is gone stays");
         }

@@ -169,17 +169,19 @@ impl Shim {
         Ok(reply.processes.iter().map(|process| process.pid).collect())
     }
 
-    /// Deletes the stopped container and ends the shim. Best effort: what is left is cleaned by [`crate::recover`].
-    pub(crate) async fn delete_and_shutdown(&self) {
+    /// Deletes the stopped container and ends the shim. False when something is left for [`Shim::discard`].
+    pub(crate) async fn delete_and_shutdown(&self) -> bool {
         let mut delete = api::DeleteRequest::new();
         delete.id = self.id.to_string();
-        if let Err(error) = self.task.delete(context(TIMEOUT), &delete).await {
-            tracing::debug!(container.id = %self.id, %error, "shim could not delete its container");
-        }
+        let deleted = match self.task.delete(context(TIMEOUT), &delete).await {
+            Err(ttrpc::Error::RpcStatus(status)) => status.code.enum_value() == Ok(ttrpc::Code::NOT_FOUND),
+            result => result.is_ok(),
+        };
         let mut shutdown = api::ShutdownRequest::new();
         shutdown.id = self.id.to_string();
         // The shim may be gone before it has answered.
         let _ = self.task.shutdown(context(TIMEOUT), &shutdown).await;
+        deleted
     }
 
     /// Ends whatever is left of a run that nobody wants any more: its processes, its shim, its bundle.
@@ -189,21 +191,27 @@ impl Shim {
             // It may have ended already.
             let _ = shim.kill(Signal::KILL, true).await;
             let _ = tokio::time::timeout(TIMEOUT, shim.wait()).await;
-            shim.delete_and_shutdown().await;
-        } else {
-            let (program, id, cwd) = (config.shim.clone(), id.clone(), bundle.clone());
-            let _ = blocking::run(move || run(&program, &id, &cwd, "delete").map(drop)).await;
+            let _ = shim.delete_and_shutdown().await;
         }
-        if let Err(error) = fs_err::remove_dir_all(&bundle)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
+        // Kills what the bundle's records name, and is content with finding nothing.
+        let (program, owner, cwd) = (config.shim.clone(), id.clone(), bundle.clone());
+        let cleaned = blocking::run(move || {
+            if cwd.exists() {
+                run(&program, &owner, &cwd, "delete")?;
+            }
+            crate::remove_dir(&cwd)
+        });
+        if let Err(error) = cleaned.await {
             tracing::warn!(container.id = %id, %error, "cannot remove the bundle");
         }
     }
 
     /// A connection to the container's stdio, registered when this returns.
     pub(crate) async fn attach(&self, streams: AttachStreams) -> Result<UnixStream> {
-        attach(&self.id, &self.bundle, streams).await
+        let patience = tokio::time::timeout(TIMEOUT, attach(&self.id, &self.bundle, streams)).await;
+        patience.unwrap_or_else(|_| {
+            Err(Error::Shim { id: self.id.clone(), message: "it does not answer an attach request".to_owned() })
+        })
     }
 
     fn failed(&self, error: ttrpc::Error) -> Error {

@@ -123,10 +123,21 @@ impl Volumes {
         Ok(())
     }
 
-    /// Removes the anonymous volumes of a container that is gone. Failures are logged: the container is removed anyway.
+    /// Removes the anonymous volumes of a container whose record is gone, unless other containers mount them. Failures are
+    /// logged: the container is removed anyway.
     pub(crate) fn remove_anonymous_of(&self, db: &Db, container: &Container) {
         let mounts = container.mounts.iter().filter(|mount| mount.kind == MountKind::Volume && mount.anonymous);
-        for name in mounts.filter_map(|mount| mount.name.as_deref()?.parse().ok()) {
+        let names: Vec<VolumeName> = mounts.filter_map(|mount| mount.name.as_deref()?.parse().ok()).collect();
+        if names.is_empty() {
+            return;
+        }
+        let others: Vec<Arc<Container>> = match db.all::<Container>(Table::Containers) {
+            Ok(others) => others.into_iter().map(Arc::new).collect(),
+            Err(error) => {
+                return tracing::warn!(container.id = %container.id, %error, "anonymous volumes are not removed");
+            }
+        };
+        for name in names.into_iter().filter(|name| users(&others, name).is_empty()) {
             if let Err(error) = self.delete(db, &name) {
                 tracing::warn!(volume = %name, %error, "anonymous volume is not removed");
             }

@@ -51,6 +51,8 @@ pub enum DaemonError {
     },
     #[error("invalid host `{0}`: expected `unix:///absolute/path` or `tcp://address:port`")]
     InvalidHost(String),
+    #[error("the data root `{}` has a character that overlay mounts cannot hold: `:`, `,`, `\\` or a control character", .0.display())]
+    DataRoot(PathBuf),
     #[error("cannot open the engine")]
     Engine(#[from] drua_engine::Error),
     #[error("cannot start the async runtime")]
@@ -70,6 +72,7 @@ impl Hint for DaemonError {
             Self::Io { .. } | Self::Listen { .. } => {
                 vec!["check that the directory exists, is writable and has space left".to_owned()]
             }
+            Self::DataRoot(_) => vec!["choose another directory with `--data-root`".to_owned()],
             Self::InvalidHost(_) | Self::Engine(_) | Self::Runtime(_) => Vec::new(),
         }
     }
@@ -85,11 +88,19 @@ pub fn run(config: &DaemonConfig) -> Result<(), DaemonError> {
     }
     // Files of the daemon are its own; what containers and layers need is set explicitly.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    if !can_be_mounted(&config.engine.data_root) {
+        return Err(DaemonError::DataRoot(config.engine.data_root.clone()));
+    }
     let _lock = lock(&config.engine.data_root)?;
     // One thread routes, waits and answers; whatever takes time runs on the blocking pool. Fewer threads, less memory and
     // no hand-over between cores for requests that take microseconds.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DaemonError::Runtime)?;
     runtime.block_on(serve(config))
+}
+
+/// Whether layers below a path can be named in the options of an overlay mount, where `:` and `,` separate and `\` escapes.
+fn can_be_mounted(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| !path.contains(|c: char| matches!(c, ':' | ',' | '\\') || c.is_control()))
 }
 
 /// Makes this daemon the only one on a data root, for as long as the file is open; the kernel frees it on any death.
@@ -233,15 +244,29 @@ fn spawn(engine: Engine, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 's
     tokio::spawn(async move {
         let service = service_fn(move |request| {
             let engine = engine.clone();
-            async move { Ok::<_, std::convert::Infallible>(router::serve(engine, request).await) }
+            // A task of its own: a client that hangs up must not stop a creation half-way.
+            async move { tokio::spawn(router::serve(engine, request)).await }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .half_close(true)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection ended");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_roots_fit_into_mount_options() {
+        for (path, fits) in
+            [("/var/lib/drua", true), ("/a b/é", true), ("/a:b", false), ("/a,b", false), ("/a\\b", false)]
+        {
+            assert_eq!(can_be_mounted(Path::new(path)), fits, "{path}");
+        }
+    }
 }

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::http::{Failure, Query};
+use crate::routes::attach::parse_time;
 
 /// Filters by name; several values of one name are alternatives, labels must all match.
 #[derive(Debug, Default)]
@@ -25,7 +29,11 @@ impl Filters {
                 Value::Object(values) => {
                     values.into_iter().filter(|(_, on)| on != &Value::Bool(false)).map(|(value, _)| value).collect()
                 }
-                Value::Array(values) => values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect(),
+                // A value that were skipped here would let `prune` remove what it was to keep.
+                Value::Array(values) => {
+                    let texts = values.iter().map(|value| value.as_str().map(str::to_owned));
+                    texts.collect::<Option<_>>().ok_or_else(invalid)?
+                }
                 _ => return Err(invalid()),
             };
             filters.insert(name, values);
@@ -53,6 +61,15 @@ impl Filters {
         self.values("label").iter().all(has) && !self.values("label!").iter().any(has)
     }
 
+    /// The `until` filter: only what was made at that time or before shall pass.
+    pub(crate) fn until(&self, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+        match self.values("until") {
+            [] => Ok(None),
+            [text] => time_or_age(text, now).map(Some),
+            _ => Err(Failure::invalid("more than one until filter specified")),
+        }
+    }
+
     /// A boolean filter such as `dangling`.
     pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Failure> {
         match self.values(name).first().map(|value| value.to_ascii_lowercase()) {
@@ -64,9 +81,41 @@ impl Filters {
     }
 }
 
+/// Seconds since the epoch, RFC 3339, a date with or without a time in the daemon's zone, or a Go duration before now.
+fn time_or_age(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    let invalid = || Failure::invalid(format!("invalid filter 'until={text}'"));
+    if let Ok(age) = text.parse::<SignedDuration>() {
+        return now.checked_sub(age).map_err(|_| invalid());
+    }
+    if let Ok(time) = parse_time(text) {
+        return Ok(time);
+    }
+    let local = text.parse::<DateTime>().ok().and_then(|time| time.to_zoned(TimeZone::system()).ok());
+    local.map(|zoned| zoned.timestamp()).ok_or_else(invalid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn until_is_a_time_or_an_age() {
+        let now: Timestamp = "2024-01-02T03:04:05Z".parse().expect("valid");
+        let time = |text| time_or_age(text, now).ok().map(|time| time.to_string());
+        for (text, expect) in [
+            ("1h30m", "2024-01-02T01:34:05Z"),
+            ("24h", "2024-01-01T03:04:05Z"),
+            ("1.5h", "2024-01-02T01:34:05Z"),
+            ("500ms", "2024-01-02T03:04:04.5Z"),
+            ("1700000000", "2023-11-14T22:13:20Z"),
+            ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z"),
+            ("2024-01-01T00:00:00+01:00", "2023-12-31T23:00:00Z"),
+        ] {
+            assert_eq!(time(text).as_deref(), Some(expect), "{text}");
+        }
+        assert!(time("2024-01-01").is_some() && time("2024-01-01T10:00:00").is_some());
+        assert!(time("").is_none() && time("soon").is_none());
+    }
 
     fn parse(text: &str) -> Result<Filters, Failure> {
         let query =
@@ -86,7 +135,7 @@ mod tests {
 
     #[test]
     fn unknown_names_and_garbage_are_refused() {
-        for text in [r#"{"nope":["x"]}"#, "[]", "x", r#"{"label":1}"#] {
+        for text in [r#"{"nope":["x"]}"#, "[]", "x", r#"{"label":1}"#, r#"{"label":[1]}"#] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -13,7 +13,7 @@ pub(crate) struct Args {
     pub(crate) namespace: String,
     /// The container's id.
     pub(crate) id: String,
-    /// The socket of containerd, or of our daemon. The socket directory for long bundle paths lies beside it.
+    /// The socket of containerd; our daemon names none. The socket directory for long bundle paths lies beside it.
     pub(crate) address: PathBuf,
     /// The OCI bundle, when it is not the current directory.
     pub(crate) bundle: Option<PathBuf>,

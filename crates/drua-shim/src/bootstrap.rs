@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Everything that is likely to fail happens before the fork, where its error reaches whoever called. There is no second
-//! `execve`: it would cost a millisecond and a half for each container (reference/perf.md §0).
+//! `execve`: it would cost a millisecond and a half for each container.
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,8 +1,9 @@
-//! Publishes task events to containerd, or to our daemon, over ttrpc (`containerd.services.events.ttrpc.v1.Events`).
+//! Publishes task events to containerd over ttrpc (`containerd.services.events.ttrpc.v1.Events`). Our own daemon names no
+//! socket for them: it learns all that it wants to know from `Wait`, also after a restart, which events do not.
 //!
 //! Best effort by design: an event is tried a few times and then dropped, because whoever listens also waits on the task
-//! itself and reads the exit record. The container never waits for an event, a daemon that is away is normal, and a shim
-//! with nothing to say does not wake up.
+//! itself. The container never waits for an event, a listener that is away is normal, and a shim with nothing to say does
+//! not wake up.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,12 +22,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::convert::timestamp;
 
-/// Events that wait while the daemon is away.
+/// Events that wait while the listener is away.
 const QUEUE: usize = 128;
 /// How often one event is tried; the pauses between double from [`FIRST_PAUSE`], 3 s in all.
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// How long the daemon may take to answer.
+/// How long the listener may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long the last events may take when the shim ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -111,7 +112,7 @@ async fn attempt_once(
 ) -> Result<(), String> {
     let client = match connection.take() {
         Some(client) => client,
-        // Not ttrpc's own connect: that blocks the thread while the daemon's backlog is full.
+        // Not ttrpc's own connect: that blocks the thread while the listener's backlog is full.
         None => {
             let stream = UnixStream::connect(path).await.map_err(|error| error.to_string())?;
             EventsClient::new(Client::new(Socket::from(stream)))

@@ -3,7 +3,7 @@
 //! ```text
 //!   engine ──ttrpc──► shim.sock ─► service ─► task (owner) ─► container ─► drua-runtime ─► init
 //!   engine ◄─frames─► io.sock ───► io ◄── pipes or terminal ──────────────────────────────┘
-//!   engine ◄─events── events
+//!   containerd ◄─events── events   (only where `TTRPC_ADDRESS` names its socket)
 //! ```
 //!
 //! It owns the container's mounts, standard streams, log and exit status, so that a daemon can be killed and replaced

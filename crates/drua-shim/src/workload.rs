@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use drua_runtime::sandbox::{ExecWorkload, InitWorkload, StartError, StartSignal,
 use drua_sys::root_fs::Root;
 use drua_types::{Flavor, annotations};
 use drua_wasm::{Compiler, Magic, Prepare, PrepareError, WasmRun, prepare, split_entrypoint};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 
 /// Where compiled modules are kept when the specification does not say.
 const DEFAULT_AOT_CACHE: &str = "/var/lib/drua/aot";
@@ -87,6 +87,11 @@ impl Workload for WasmWorkload {
     fn keep_fds(&self) -> Vec<RawFd> {
         self.fds.clone()
     }
+
+    /// A guest could write its own process's memory through `/proc/self/mem`, and be out of the first wall.
+    fn sees_proc(&self) -> bool {
+        false
+    }
 }
 
 /// tokio's one pair of sockets for signals. A process makes it once, for all its runtimes, and a fork inherits the belief
@@ -133,9 +138,12 @@ fn find(spec: &Spec, process: &Process, rootfs: &Path, command: &str) -> Option<
 /// Makes the working directory where it is missing, as `WORKDIR` and `-w` promise; owned by root.
 pub(crate) fn make_cwd(spec: &Spec, rootfs: &Path) -> io::Result<()> {
     let Some(process) = spec.process() else { return Ok(()) };
-    let (base, inside) = place(spec.mounts().as_deref().unwrap_or(&[]), rootfs, process.cwd());
-    let base = Root::open(&base)?;
-    for path in inside.ancestors().collect::<Vec<_>>().into_iter().rev() {
+    let place = place(spec.mounts().as_deref().unwrap_or(&[]), rootfs, process.cwd());
+    if !place.writable {
+        return Ok(());
+    }
+    let base = Root::open(&place.base)?;
+    for path in place.inside.ancestors().collect::<Vec<_>>().into_iter().rev() {
         match base.open_at(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let Some((parent, name)) = base.parent(path)? else { return Err(error) };
@@ -148,45 +156,42 @@ pub(crate) fn make_cwd(spec: &Spec, rootfs: &Path) -> io::Result<()> {
 }
 
 fn open_in_container(mounts: &[Mount], rootfs: &Path, path: &Path) -> Option<File> {
-    let (base, inside) = place(mounts, rootfs, path);
-    if inside.as_os_str().is_empty() {
-        return regular(open(CWD, &base, false).ok()?);
-    }
-    regular(open(root(&base)?, &inside, true).ok()?)
+    let place = place(mounts, rootfs, path);
+    let opened = if place.inside.as_os_str().is_empty() {
+        // A file that is mounted itself.
+        Root::open(place.base.parent()?).ok()?.open_regular(Path::new(place.base.file_name()?))
+    } else {
+        Root::open(&place.base).ok()?.open_regular(&place.inside)
+    };
+    opened.ok().map(File::from)
 }
 
-/// Where a path of the container is now, and the rest of the path there. Volumes are not mounted yet: a path below one is
-/// looked up in its source.
-fn place(mounts: &[Mount], rootfs: &Path, path: &Path) -> (PathBuf, PathBuf) {
+/// A path of the container, seen from outside before its volumes are mounted.
+struct Place {
+    /// The root file system or a volume's source.
+    base: PathBuf,
+    /// The rest of the path there.
+    inside: PathBuf,
+    /// Whether the container may write there.
+    writable: bool,
+}
+
+/// Where a path of the container is now. Volumes are not mounted yet: a path below one is looked up in its source.
+fn place(mounts: &[Mount], rootfs: &Path, path: &Path) -> Place {
     let path = normalize(path);
-    let below = |mount: &Mount| -> Option<(usize, PathBuf, PathBuf)> {
+    let below = |mount: &Mount| -> Option<(usize, Place)> {
         let destination = normalize(mount.destination());
         let inside = path.strip_prefix(&destination).ok()?.to_owned();
-        let source = mount.source().clone().filter(|source| source.is_absolute())?;
-        Some((destination.components().count(), source, inside))
+        let base = mount.source().clone().filter(|source| source.is_absolute())?;
+        let writable = !mount.options().iter().flatten().any(|option| option == "ro");
+        Some((destination.components().count(), Place { base, inside, writable }))
     };
-    let volume = mounts.iter().filter_map(below).max_by_key(|(depth, ..)| *depth);
-    match volume {
-        Some((_, source, inside)) => (source, inside),
-        None => (rootfs.to_owned(), path.strip_prefix("/").unwrap_or(&path).to_owned()),
-    }
-}
-
-fn root(path: &Path) -> Option<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).ok()
-}
-
-fn open(at: impl AsFd, path: &Path, confined: bool) -> rustix::io::Result<OwnedFd> {
-    // Non-blocking, because it may turn out to be a FIFO.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let resolve = if confined { ResolveFlags::IN_ROOT } else { ResolveFlags::empty() };
-    rustix::fs::openat2(at, path, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS)
-}
-
-fn regular(fd: OwnedFd) -> Option<File> {
-    let stat = rustix::fs::fstat(&fd).ok()?;
-    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| File::from(fd))
+    let volume = mounts.iter().filter_map(below).max_by_key(|(depth, _)| *depth);
+    volume.map(|(_, place)| place).unwrap_or_else(|| Place {
+        base: rootfs.to_owned(),
+        inside: path.strip_prefix("/").unwrap_or(&path).to_owned(),
+        writable: true,
+    })
 }
 
 /// An absolute path without `.` and `..`; what `..` means after a link is for the kernel to say, and then decided by the

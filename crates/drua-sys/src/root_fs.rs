@@ -6,11 +6,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, openat2, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat2, renameat, unlinkat};
 use rustix::io::Errno;
 
 /// A directory that is the root of every path looked up through it: a layer, a volume, a container's root filesystem.
@@ -42,6 +42,20 @@ impl Root {
     /// As openat2(2): `ENOENT`, `ENOTDIR`, `ELOOP` for too many or magic links.
     pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         self.resolve(path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    }
+
+    /// Opens the regular file at `path` for reading, and nothing else: opening a device node, which an image may bring
+    /// along, can already do something to the machine (a watchdog starts, a tape rewinds).
+    ///
+    /// # Errors
+    /// As [`Root::open_at`]; `InvalidInput` when it is no regular file.
+    pub fn open_regular(&self, path: &Path) -> io::Result<OwnedFd> {
+        let found = self.open_at(path, OFlags::PATH, Mode::empty())?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) != FileType::RegularFile {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+        Ok(rustix::fs::openat(CWD, again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     /// Opens `path` inside the root when no component of it is a symbolic link, except that the last one may be a link

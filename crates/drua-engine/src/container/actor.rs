@@ -227,9 +227,14 @@ impl Actor {
         let started = self.try_start().await;
         match started {
             Ok((shim, pid)) => {
-                self.apply(StateEvent::Started { pid, at: Timestamp::now() })?;
-                self.emit("start", &[]);
+                // Whatever else fails from here on, its end must not be missed.
                 self.supervise(shim);
+                match next(&self.container.state, StateEvent::Started { pid, at: Timestamp::now() }) {
+                    Ok(state) => self.container.state = state,
+                    Err(error) => return Err(Error::Conflict(error.to_string())),
+                }
+                self.log_commit();
+                self.emit("start", &[]);
                 Ok(())
             }
             Err(error) => {
@@ -261,9 +266,14 @@ impl Actor {
         let shim = Shim::spawn(&self.shared.config, &self.container.id).await?;
         self.shim = Some(shim.clone());
         shim.create(create).await?;
-        for (streams, client) in self.pending.drain(..) {
-            // The client may have gone; that is its business.
-            let _ = client.send(shim.attach(streams).await?);
+        for (streams, client) in self.pending.drain(..).filter(|(_, client)| !client.is_closed()) {
+            match shim.attach(streams).await {
+                // The client may have gone; that is its business.
+                Ok(connection) => drop(client.send(connection)),
+                Err(error) => {
+                    tracing::warn!(container.id = %self.container.id, error = error_chain(&error), "a client is not attached");
+                }
+            }
         }
         let pid = shim.start().await?;
         Ok((shim, pid))
@@ -423,13 +433,17 @@ impl Actor {
             (_, Status::Restarting) => return Err(Error::AttachRestarting(self.container.id.clone())),
             (_, Status::Removing) => return Err(Error::MarkedForRemoval(self.container.id.clone())),
             (Some(shim), Status::Running) => drop(client.send(shim.attach(streams).await?)),
-            (_, Status::Created | Status::Exited | Status::Running) => self.pending.push((streams, client)),
+            (_, Status::Created | Status::Exited | Status::Running) => {
+                self.pending.retain(|(_, client)| !client.is_closed());
+                self.pending.push((streams, client));
+            }
         }
         self.emit("attach", &[]);
         Ok(connection)
     }
 
-    async fn connect(&mut self, network: NetworkId, request: EndpointRequest) -> Result<()> {
+    async fn connect(&mut self, network: NetworkId, mut request: EndpointRequest) -> Result<()> {
+        request.network = Some(network.clone());
         let shared = self.shared.clone();
         let container = self.container.clone();
         let name = self.shared.networks.get(&network)?.name.to_string();
@@ -492,21 +506,19 @@ impl Actor {
 
     /// Ends the shim and removes the bundle.
     async fn bury(&mut self) {
-        if let Some(shim) = self.shim.take() {
-            shim.delete_and_shutdown().await;
-        }
         let bundle = self.shared.config.bundle(&self.container.id);
+        let deleted = match self.shim.take() {
+            Some(shim) => shim.delete_and_shutdown().await,
+            None => !bundle.exists(),
+        };
+        if !deleted {
+            Shim::discard(&self.shared.config, &self.container.id).await;
+        }
         self.remove_dir(bundle).await;
     }
 
     async fn remove_dir(&self, dir: PathBuf) {
-        let removed = blocking::run(move || match fs_err::remove_dir_all(&dir) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::Io { action: "remove", path: dir, source })
-            }
-            _ => Ok(()),
-        });
-        if let Err(error) = removed.await {
+        if let Err(error) = blocking::run(move || crate::remove_dir(&dir)).await {
             tracing::warn!(container.id = %self.container.id, error = error_chain(&error), "left behind");
         }
     }
@@ -520,10 +532,21 @@ impl Actor {
         if let Some(timer) = self.waiter.take() {
             timer.abort();
         }
-        self.apply(StateEvent::Removing)?;
+        let before = self.container.state.clone();
         let shared = self.shared.clone();
-        let container = self.container.clone();
-        blocking::run(move || crate::engine::forget_container(&shared, &container, volumes)).await?;
+        let forgotten = match self.apply(StateEvent::Removing) {
+            Ok(()) => {
+                let container = self.container.clone();
+                blocking::run(move || crate::engine::forget_container(&shared, &container, volumes)).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = forgotten {
+            // It can be removed again when the cause is gone, a full disk for instance.
+            self.container.state = before;
+            self.log_commit();
+            return Err(error);
+        }
         self.emit("destroy", &[]);
         self.container.removed = true;
         self.snapshot.send_replace(Arc::new(self.container.clone()));

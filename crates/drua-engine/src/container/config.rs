@@ -198,6 +198,10 @@ pub struct Resources {
     pub cpuset_mems: String,
     /// Number of processes and threads.
     pub pids: Option<i64>,
+    /// Block I/O weight, 10–1000.
+    pub blkio_weight: Option<u16>,
+    /// Whether processes wait instead of being killed when memory is out (cgroup v1 only).
+    pub oom_kill_disable: bool,
 }
 
 /// A resource limit (`setrlimit(2)`).
@@ -317,6 +321,8 @@ pub struct HostConfig {
     pub cgroupns_host: bool,
     /// Devices.
     pub devices: Vec<Device>,
+    /// Device access besides (`c 189:* rwm`).
+    pub device_cgroup_rules: Vec<String>,
     /// Out-of-memory score adjustment, -1000–1000.
     pub oom_score_adj: Option<i32>,
     /// Additional groups, names or numbers.

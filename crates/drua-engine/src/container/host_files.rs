@@ -3,7 +3,10 @@
 //! They live in the container's directory and are bind-mounted, so that changes by the container stay its own.
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+
+use drua_net::dns::{HostResolver, host_resolver};
 
 use super::{Container, NetworkMode};
 use crate::config::EngineConfig;
@@ -13,7 +16,7 @@ use crate::{Error, Result};
 /// The names, in the container's directory and below `/etc` alike.
 pub(super) const NAMES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
 /// Where the embedded resolver listens in every container on a user network.
-pub(crate) const EMBEDDED_DNS: &str = "127.0.0.11";
+const EMBEDDED_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
 /// Writes the three files. Blocking.
 pub(super) fn write(config: &EngineConfig, container: &Container, networks: &Networks) -> Result<()> {
@@ -22,8 +25,7 @@ pub(super) fn write(config: &EngineConfig, container: &Container, networks: &Net
     let put = |path: &Path, text: &str| fs_err::write(path, text).map_err(Error::io("write", path));
     put(&hostname, &format!("{}\n", container.config.hostname))?;
     put(&hosts, &hosts_text(container, networks))?;
-    let upstream = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    put(&resolv_conf, &resolv_conf_text(container, &upstream))
+    put(&resolv_conf, &resolv_conf_text(container, &host_resolver()))
 }
 
 fn hosts_text(container: &Container, networks: &Networks) -> String {
@@ -51,36 +53,27 @@ fn hosts_text(container: &Container, networks: &Networks) -> String {
     text
 }
 
-fn resolv_conf_text(container: &Container, host: &str) -> String {
+fn resolv_conf_text(container: &Container, resolver: &HostResolver) -> String {
+    let host = &container.host;
     let on_user_network = container.endpoints.keys().any(|name| name != PREDEFINED[0]);
-    let words = |keyword: &str| -> Vec<String> {
-        let lines = host.lines().filter_map(|line| line.trim().strip_prefix(keyword));
-        lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
+    let servers = match host.network_mode {
+        // It asks in turn what `--dns` names, or else the host's.
+        _ if on_user_network => vec![EMBEDDED_DNS],
+        _ if !host.dns.is_empty() => host.dns.clone(),
+        NetworkMode::Host => resolver.nameservers.clone(),
+        NetworkMode::Default | NetworkMode::None | NetworkMode::Container(_) | NetworkMode::Named(_) => {
+            resolver.for_container()
+        }
     };
     let mut text = String::new();
-    let chosen: Vec<String> = container.host.dns.iter().map(ToString::to_string).collect();
-    let servers = if on_user_network {
-        vec![EMBEDDED_DNS.to_owned()]
-    } else if !chosen.is_empty() {
-        chosen
-    } else if container.host.network_mode == NetworkMode::Host {
-        words("nameserver ")
-    } else {
-        // A loopback resolver of the host cannot be reached from another network namespace.
-        words("nameserver ").into_iter().filter(|server| !server.starts_with("127.") && server != "::1").collect()
-    };
     for server in servers {
         let _ = writeln!(text, "nameserver {server}");
     }
-    let own_search = &container.host.dns_search;
-    let search = if own_search.is_empty() { words("search ") } else { own_search.clone() };
-    if !search.is_empty() && search != ["."] {
+    let search = if host.dns_search.is_empty() { &resolver.search } else { &host.dns_search };
+    if !search.is_empty() && *search != ["."] {
         let _ = writeln!(text, "search {}", search.join(" "));
     }
-    let mut options = container.host.dns_options.clone();
-    if options.is_empty() {
-        options = words("options ");
-    }
+    let mut options = if host.dns_options.is_empty() { resolver.options.clone() } else { host.dns_options.clone() };
     if on_user_network && !options.iter().any(|option| option.starts_with("ndots:")) {
         options.push("ndots:0".to_owned());
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use drua_runtime::spec::{
     self, ContainerSpec, DeviceKind, DeviceMapping, HostFacts, MountSource, MountSpec, Namespace, Propagation,
@@ -26,12 +26,27 @@ pub(super) fn output_uri(config: &EngineConfig, container: &Container) -> String
     match log.driver {
         LogDriver::JsonFile | LogDriver::Local => format!(
             "drua-log://{}?max-size={}&max-file={}",
-            container.log_path(config).display(),
+            percent_encoded(&container.log_path(config)),
             log.max_size.bytes(),
             log.max_file
         ),
         LogDriver::None => String::new(),
     }
+}
+
+/// A path for a URI: every byte that could mean something else there as `%XX` (RFC 3986 §2.1).
+fn percent_encoded(path: &Path) -> String {
+    use std::fmt::Write as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut text = String::new();
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
 }
 
 /// Makes the bundle directory afresh and writes its `config.json`.
@@ -72,6 +87,7 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
     spec.masked_paths = host.masked_paths.clone();
     spec.readonly_paths = host.readonly_paths.clone();
     spec.devices = host.devices.iter().map(device).collect::<Result<_>>()?;
+    spec.device_cgroup_rules = host.device_cgroup_rules.clone();
     spec.mounts = mounts(&shared.config, container);
     spec.shm_size = host.shm_size;
     namespaces(shared, container, &mut spec)?;
@@ -123,8 +139,7 @@ fn environment(config: &Config, home: &str) -> Vec<String> {
 
 fn mounts(config: &EngineConfig, container: &Container) -> Vec<MountSpec> {
     let dir = config.container_dir(&container.id);
-    let taken =
-        |destination: &str| container.mounts.iter().any(|mount| mount.destination == std::path::Path::new(destination));
+    let taken = |destination: &str| container.mounts.iter().any(|mount| mount.destination == Path::new(destination));
     let mut mounts: Vec<MountSpec> = Vec::new();
     for name in host_files::NAMES {
         let destination = format!("/etc/{name}");
@@ -234,7 +249,8 @@ fn resources(resources: &Resources) -> spec::Resources {
         cpuset_cpus: text(&resources.cpuset_cpus),
         cpuset_mems: text(&resources.cpuset_mems),
         pids_limit: resources.pids,
-        ..spec::Resources::default()
+        blkio_weight: resources.blkio_weight,
+        oom_kill_disable: resources.oom_kill_disable,
     }
 }
 
@@ -257,4 +273,15 @@ fn device(device: &Device) -> Result<DeviceMapping> {
         gid: metadata.gid(),
         access: device.permissions.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_in_uris_are_encoded() {
+        assert_eq!(percent_encoded(Path::new("/var/lib/drua-1/a_b.json")), "/var/lib/drua-1/a_b.json");
+        assert_eq!(percent_encoded(Path::new("/a b?c=1&d%#é")), "/a%20b%3Fc%3D1%26d%25%23%C3%A9");
+    }
 }

@@ -20,7 +20,7 @@ mod resolv_conf;
 mod server;
 mod zone;
 
-pub use resolv_conf::{container_resolv_conf, host_upstreams};
+pub use resolv_conf::{HostResolver, host_resolver};
 pub use server::{DnsServer, DnsSockets};
 pub use zone::{Zone, ZoneEndpoint};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::{Decision, Transport, decide, server_failure};
 use super::forward::{ask, read_framed, write_framed};
+use super::resolv_conf::PORT;
 use super::zone::Zone;
 use crate::{NetError, netns};
 
@@ -37,6 +38,8 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 pub struct DnsSockets {
     udp: StdUdpSocket,
     tcp: StdTcpListener,
+    /// Whom this container's unknown names go to; `None` is the server's own list.
+    upstreams: Option<Vec<SocketAddr>>,
 }
 
 impl DnsSockets {
@@ -46,12 +49,18 @@ impl DnsSockets {
     /// [`NetError::Netns`], [`NetError::BindDns`].
     pub fn bind(netns: &Path) -> Result<Self, NetError> {
         let bind = || -> io::Result<Self> {
-            let sockets = Self { udp: StdUdpSocket::bind(ADDRESS)?, tcp: StdTcpListener::bind(ADDRESS)? };
+            let (udp, tcp) = (StdUdpSocket::bind(ADDRESS)?, StdTcpListener::bind(ADDRESS)?);
+            let sockets = Self { udp, tcp, upstreams: None };
             sockets.udp.set_nonblocking(true)?;
             sockets.tcp.set_nonblocking(true)?;
             Ok(sockets)
         };
         netns::enter(netns, bind)?.map_err(|source| NetError::BindDns { path: netns.to_owned(), source })
+    }
+
+    /// Sends this container's unknown names to these name servers instead of the server's (`--dns`).
+    pub fn asking(self, nameservers: &[IpAddr]) -> Self {
+        Self { upstreams: Some(nameservers.iter().map(|&ip| SocketAddr::new(ip, PORT)).collect()), ..self }
     }
 }
 
@@ -106,7 +115,8 @@ impl DnsServer {
         let _context = self.runtime.enter();
         let udp = UdpSocket::from_std(sockets.udp)?;
         let tcp = TcpListener::from_std(sockets.tcp)?;
-        let client = Arc::new(Client { container: container.clone(), shared: Arc::clone(&self.shared) });
+        let upstreams = sockets.upstreams.unwrap_or_else(|| self.shared.upstreams.clone());
+        let client = Arc::new(Client { container: container.clone(), upstreams, shared: Arc::clone(&self.shared) });
         let task = Task(self.runtime.spawn(client.run(udp, tcp)));
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).insert(container.clone(), task);
         Ok(())
@@ -122,6 +132,7 @@ impl DnsServer {
 #[derive(Debug)]
 struct Client {
     container: ContainerId,
+    upstreams: Vec<SocketAddr>,
     shared: Arc<Shared>,
 }
 
@@ -201,7 +212,7 @@ impl Client {
             tracing::debug!(container.id = %self.container, "too many questions wait for the host's name servers");
             return server_failure(packet);
         };
-        match ask(&self.shared.upstreams, packet, transport).await {
+        match ask(&self.upstreams, packet, transport).await {
             Some(answer) => Some(answer),
             None => server_failure(packet),
         }

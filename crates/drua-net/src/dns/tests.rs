@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::answer::{Decision, Transport, decide};
 use super::forward::answers;
-use super::resolv_conf::{rewritten, upstreams};
+use super::resolv_conf::HostResolver;
 use super::zone::{Zone, ZoneEndpoint};
 
 struct World {
@@ -168,22 +168,30 @@ fn only_questions_are_answered() {
 }
 
 #[test]
-fn resolv_conf_of_host_and_container() {
-    let host = "# x\nnameserver 127.0.0.53\nsearch a.example b.example\noptions edns0 trust-ad\n";
-    let list = |servers: Vec<std::net::SocketAddr>| servers.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(list(upstreams(host, "")), ["127.0.0.53:53"]);
-    assert_eq!(
-        list(upstreams(host, "nameserver 10.0.0.1 ; dhcp\nnameserver fd00::1")),
-        ["10.0.0.1:53", "[fd00::1]:53"]
-    );
-    assert_eq!(list(upstreams("nameserver 9.9.9.9\nnameserver ::1", host)), ["9.9.9.9:53"]);
-    assert!(upstreams("", "").is_empty());
-    let text = rewritten(host);
-    assert!(
-        text.contains("\nnameserver 127.0.0.11\nsearch a.example b.example\noptions edns0 trust-ad ndots:0\n"),
-        "{text}"
-    );
-    assert!(rewritten("").ends_with("nameserver 127.0.0.11\noptions ndots:0\n"));
+fn name_servers_of_host_and_container() {
+    #[track_caller]
+    fn check(host: &str, systemd: &str, upstreams: &[&str], container: &[&str]) {
+        let resolver = HostResolver::parse(host, systemd);
+        let text = resolver.upstreams().iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(text, upstreams);
+        assert_eq!(resolver.for_container(), ips(container));
+    }
+    let stub = "# x\nnameserver 127.0.0.53\nsearch a.example b.example\noptions edns0 trust-ad\n";
+    check(stub, "", &["127.0.0.53:53"], &["8.8.8.8", "8.8.4.4"]);
+    let systemd = "nameserver 10.0.0.1 ; dhcp\nnameserver fd00::1";
+    check(stub, systemd, &["10.0.0.1:53", "[fd00::1]:53"], &["10.0.0.1", "fd00::1"]);
+    check("nameserver\t9.9.9.9\nnameserver ::1", systemd, &["9.9.9.9:53"], &["9.9.9.9"]);
+    check("", "", &[], &["8.8.8.8", "8.8.4.4"]);
+}
+
+#[test]
+fn search_and_options_of_the_host() {
+    let resolver =
+        HostResolver::parse("domain a.example\nsearch\tb.example c.example\noptions edns0\noptions\tndots:2", "");
+    assert_eq!(resolver.search, ["b.example", "c.example"]);
+    assert_eq!(resolver.options, ["edns0", "ndots:2"]);
+    assert_eq!(HostResolver::parse("search b\ndomain a", "").search, ["a"]);
+    assert!(HostResolver::parse("search .", "").search.is_empty());
 }
 
 proptest! {

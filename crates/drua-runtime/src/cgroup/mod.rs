@@ -6,9 +6,9 @@
 mod device;
 mod hierarchy;
 mod stats;
-mod warm;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ use nix::unistd::Pid;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 pub use hierarchy::Hierarchies;
-pub use warm::expect_joins;
 pub use stats::{BlkioEntry, CpuStats, MemoryStats, PidsStats, Stats};
+pub use warm::expect_joins;
 
 /// How long freezing, killing and removing may take before they are an error.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -88,7 +88,7 @@ impl Init {
         for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
             give_to(fd, self.confinement.uid).map_err(|err| failed("cannot change the owner of standard I/O", &err))?;
         }
-        confine(&self.confinement)?;
+        confine(&self.confinement, self.workload.sees_proc())?;
         self.workload.validate(spec)
     }
 
@@ -147,13 +147,18 @@ fn give_to(fd: BorrowedFd<'_>, uid: u32) -> io::Result<()> {
 
 /// Without `no_new_privs` a filter can be loaded only while CAP_SYS_ADMIN is in effect; otherwise it comes last, so that
 /// it need not allow what dropping capabilities takes.
-fn confine(confinement: &Confinement) -> Result<(), StartError> {
+fn confine(confinement: &Confinement, sees_proc: bool) -> Result<(), StartError> {
     let sets = confinement.capabilities.as_ref();
     let keeps_admin = sets.is_none_or(|sets| sets.effective.contains(&Capability::CAP_SYS_ADMIN));
     let filter_last = confinement.no_new_privileges || keeps_admin;
     let capabilities = |error| StartError::Confine(format!("cannot set capabilities: {error}"));
     if let Some(sets) = sets {
         limit_capabilities(sets).map_err(capabilities)?;
+    }
+    if !sees_proc {
+        let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        mount(Some("tmpfs"), "/proc", Some("tmpfs"), flags, Some("size=0,nr_inodes=1,mode=555"))
+            .map_err(|errno| StartError::Confine(format!("cannot hide /proc: {errno}")))?;
     }
     if !filter_last {
         load_filter(confinement)?;

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use caps::CapsHashSet;
 use drua_sys::root_fs::Root;
-use fs_err::File;
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
-use rustix::fs::{Mode, OFlags};
 
 use super::error::CreateError;
 use crate::seccomp::{self, Filter};
@@ -97,15 +95,10 @@ fn complete_user(process: &mut Process, rootfs: &Path) {
 /// The container's passwd file, empty when there is none.
 fn read_passwd(rootfs: &Path) -> Vec<u8> {
     let Ok(root) = Root::open(rootfs) else { return Vec::new() };
-    // O_NONBLOCK: a FIFO in its place must not stop us.
-    let opened = root.open_at(Path::new("/etc/passwd"), OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
-    let Ok(fd) = opened else { return Vec::new() };
-    let file = File::from_parts(fd.into(), "/etc/passwd");
+    let Ok(fd) = root.open_regular(Path::new("/etc/passwd")) else { return Vec::new() };
     let mut content = Vec::new();
-    if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        // A file that cannot be read counts as missing.
-        let _ = file.take(users::MAX_FILE_BYTES as u64).read_to_end(&mut content);
-    }
+    // A file that cannot be read counts as missing.
+    let _ = std::fs::File::from(fd).take(users::MAX_FILE_BYTES as u64).read_to_end(&mut content);
     content
 }
 

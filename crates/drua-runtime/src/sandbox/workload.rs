@@ -31,6 +31,11 @@ pub trait Workload: fmt::Debug + Send + Sync {
     fn keep_fds(&self) -> Vec<RawFd> {
         Vec::new()
     }
+
+    /// Whether `/proc` stays visible. If not, an empty read-only file system lies over it before either method is called.
+    fn sees_proc(&self) -> bool {
+        true
+    }
 }
 
 /// Tells the caller of [`Sandbox::start`](super::Sandbox::start) that the workload has begun.

@@ -50,7 +50,7 @@ pub(crate) async fn attach(engine: &Engine, name: &str, mut call: Call) -> Reply
         tokio::spawn(async move {
             if let Some((mut entries, format)) = replay {
                 while let Some(entry) = entries.recv().await {
-                    if sender.send(format.bytes(&entry)).await.is_err() {
+                    if format.wants(&entry) && sender.send(format.bytes(&entry)).await.is_err() {
                         return;
                     }
                 }
@@ -75,7 +75,7 @@ pub(crate) async fn attach(engine: &Engine, name: &str, mut call: Call) -> Reply
         }
         if let Some((mut entries, format)) = replay {
             while let Some(entry) = entries.recv().await {
-                if client.write_all(&format.bytes(&entry)).await.is_err() {
+                if format.wants(&entry) && client.write_all(&format.bytes(&entry)).await.is_err() {
                     return;
                 }
             }
@@ -255,7 +255,7 @@ pub(crate) async fn logs(engine: &Engine, name: &str, call: &Call) -> Reply {
 }
 
 /// `seconds[.nanoseconds]` since the epoch, or RFC 3339.
-pub(super) fn parse_time(text: &str) -> Result<Timestamp, Failure> {
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, Failure> {
     let invalid = || Failure::invalid(format!("invalid time: {text}"));
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);

@@ -8,7 +8,7 @@ use drua_engine::{Container, Engine, RemoveContainer, Status, WaitCondition};
 use drua_types::Signal;
 use hyper::StatusCode;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::blocking;
 use crate::filters::Filters;
@@ -191,15 +191,32 @@ pub(crate) async fn rename(engine: &Engine, name: &str, call: &Call) -> Reply {
 
 /// Only the restart policy can change so far; limits are refused rather than ignored.
 pub(crate) async fn update(engine: &Engine, name: &str, mut call: Call) -> Reply {
-    let body: models::ContainerUpdateBody = call.json().await?.unwrap_or_default();
-    if [body.memory, body.nano_cpus, body.cpu_shares, body.pids_limit].iter().any(|limit| limit.unwrap_or(0) != 0) {
-        return Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "updating resource limits is not supported yet"));
+    let body: Map<String, Value> = call.json().await?.unwrap_or_default();
+    if let Some((field, _)) = body.iter().find(|(field, value)| *field != "RestartPolicy" && is_set(field, value)) {
+        let message = format!("updating `{field}` is not supported yet");
+        return Err(Failure::new(StatusCode::NOT_IMPLEMENTED, message));
     }
-    if body.restart_policy.is_some() {
-        let policy = wire::create::restart_policy(body.restart_policy)?;
-        engine.set_restart_policy(name, policy).await?;
+    let body: models::ContainerUpdateBody = serde_json::from_value(Value::Object(body))
+        .map_err(|error| Failure::invalid(format!("invalid update: {error}")))?;
+    let policy = body.restart_policy.unwrap_or_default();
+    if policy.name.is_some_and(|name| name != models::RestartPolicyNameEnum::EMPTY) {
+        engine.set_restart_policy(name, wire::create::restart_policy(Some(policy))?).await?;
     }
     http::json(&json!({ "Warnings": [] }))
+}
+
+/// Whether a field of an update asks for something: clients send the whole structure, with null, zero and empty in the
+/// fields that nobody mentioned.
+fn is_set(field: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(on) => *on,
+        Value::Number(number) if field == "MemorySwappiness" && number.as_i64() == Some(-1) => false,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    }
 }
 
 /// The headers go out before the wait begins to matter: `docker run` starts the container after it has seen them.
@@ -242,11 +259,13 @@ pub(crate) async fn remove(engine: &Engine, name: &str, call: &Call) -> Reply {
 
 pub(crate) async fn prune(engine: &Engine, call: &Call) -> Reply {
     let filters = Filters::parse(&call.query, &["label", "label!", "until"])?;
+    let until = filters.until(Timestamp::now())?;
     let stopped = |status| matches!(status, Status::Created | Status::Exited);
     let mut deleted = Vec::new();
     for container in engine.containers() {
         if stopped(container.state.status)
             && filters.labels(&container.config.labels)
+            && until.is_none_or(|until| container.created <= until)
             && engine.remove(container.id.as_str(), RemoveContainer::default()).await.is_ok()
         {
             deleted.push(container.id.clone());

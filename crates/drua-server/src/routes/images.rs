@@ -1,9 +1,12 @@
 //! `/images/…`.
 
+use std::collections::BTreeMap;
+
 use drua_engine::Engine;
 use drua_store::{Force, Image, Import, LoadEvent, Removed};
 use drua_types::{Classify, ImageRef, Platform, error_chain};
 use hyper::StatusCode;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -35,6 +38,7 @@ pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
     let filters = Filters::parse(&call.query, &known)?;
     let dangling = filters.flag("dangling")?;
     let manifests = call.query.flag("manifests");
+    let until = filters.until(Timestamp::now())?;
     let all = call.query.flag("all");
     blocking(move || {
         let containers = engine.containers();
@@ -49,9 +53,9 @@ pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
                 // Of an image with several names, only those that were asked for are shown.
                 image.names.retain(|name| filters.any("reference", |wanted| matches_reference(name, wanted)));
             }
-            let labels = image.config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default();
             let shown = dangling.is_none_or(|dangling| dangling == image.names.is_empty())
-                && filters.labels(&labels.into_iter().collect())
+                && filters.labels(&labels(image))
+                && is_older(image, until)
                 && filters.any("reference", |wanted| image.names.iter().any(|name| matches_reference(name, wanted)))
                 && before.is_none_or(|time| image.created < time)
                 && since.is_none_or(|time| image.created > time);
@@ -71,6 +75,16 @@ pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
     .await
 }
 
+fn labels(image: &Image) -> BTreeMap<String, String> {
+    let labels = image.config.config().as_ref().and_then(|config| config.labels().clone());
+    labels.unwrap_or_default().into_iter().collect()
+}
+
+/// Whether an image passes an `until` filter. One without a date is older than any.
+fn is_older(image: &Image, until: Option<Timestamp>) -> bool {
+    until.is_none_or(|until| image.created.is_none_or(|created| created <= until))
+}
+
 /// One entry a platform that the store has.
 fn manifest_summaries(engine: &Engine, image: &Image, users: &[String]) -> Vec<Value> {
     let of = |platform: &Platform| {
@@ -86,14 +100,31 @@ fn matches_reference(name: &ImageRef, wanted: &str) -> bool {
     fits(&name.familiar()) || fits(&name.familiar_repository()) || fits(&name.to_string())
 }
 
+/// Matches `*` (any text) and `?` (any byte). Linear but for restarts at the last `*`, since an earlier one never has to
+/// give anything back.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => glob(rest, text) || text.split_first().is_some_and(|(_, more)| glob(pattern, more)),
-        (Some((b'?', rest)), Some((_, more))) => glob(rest, more),
-        (Some((byte, rest)), Some((other, more))) => byte == other && glob(rest, more),
-        (None, Some(_)) | (Some(_), None) => false,
+    let (mut at, mut pos) = (0, 0);
+    // Where the last `*` is in the pattern, and up to where it has eaten the text.
+    let mut star: Option<(usize, usize)> = None;
+    while pos < text.len() {
+        match (pattern.get(at), star) {
+            (Some(b'*'), _) => {
+                star = Some((at, pos));
+                at += 1;
+            }
+            (Some(&byte), _) if byte == b'?' || byte == text[pos] => {
+                at += 1;
+                pos += 1;
+            }
+            (_, Some((star_at, eaten))) => {
+                star = Some((star_at, eaten + 1));
+                at = star_at + 1;
+                pos = eaten + 1;
+            }
+            (_, None) => return false,
+        }
     }
+    pattern[at..].iter().all(|&byte| byte == b'*')
 }
 
 pub(crate) async fn inspect(engine: Engine, name: String, call: Call) -> Reply {
@@ -149,12 +180,17 @@ pub(crate) async fn remove(engine: Engine, name: String, call: Call) -> Reply {
 pub(crate) async fn prune(engine: Engine, call: Call) -> Reply {
     let filters = Filters::parse(&call.query, &["dangling", "label", "label!", "until"])?;
     let all = filters.flag("dangling")? == Some(false);
+    let until = filters.until(Timestamp::now())?;
     blocking(move || {
         let before = engine.store().disk_usage()?;
         let mut removed = Vec::new();
         for image in engine.store().list()? {
             let unused = engine.image_use(&image).is_none() && (all || image.names.is_empty());
-            if unused && let Ok(gone) = engine.remove_image(image.id.as_str(), Force::Yes) {
+            let chosen = filters.labels(&labels(&image)) && is_older(&image, until);
+            if unused
+                && chosen
+                && let Ok(gone) = engine.remove_image(image.id.as_str(), Force::Yes)
+            {
                 removed.extend(gone);
             }
         }
@@ -270,5 +306,19 @@ mod tests {
             assert!(matches_reference(&name, pattern), "{pattern}");
         }
         assert!(!matches_reference(&name, "redis"));
+    }
+
+    #[test]
+    fn globs() {
+        let fits = |pattern: &str, text: &str| glob(pattern.as_bytes(), text.as_bytes());
+        for (pattern, text) in [("", ""), ("*", ""), ("**", "a"), ("a*b*c", "aXbXbXc"), ("?b*", "ab"), ("*ab", "aab")] {
+            assert!(fits(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("", "a"), ("?", ""), ("a*b", "abc"), ("a", "ab"), ("ab", "a"), ("*a?", "ba")] {
+            assert!(!fits(pattern, text), "{pattern} {text}");
+        }
+        // Took longer than the age of the universe once.
+        assert!(!fits(&"*a".repeat(50), &"a".repeat(49)));
+        assert!(!fits(&format!("{}b", "*a".repeat(40)), &"a".repeat(200)));
     }
 }

@@ -2,6 +2,7 @@
 
 use drua_api::models;
 use drua_engine::{CreateNetwork, EndpointRequest, Engine, Network, PREDEFINED, SubnetSpec};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::blocking;
@@ -96,11 +97,13 @@ pub(crate) async fn disconnect(engine: &Engine, name: &str, mut call: Call) -> R
 
 pub(crate) async fn prune(engine: Engine, call: Call) -> Reply {
     let filters = Filters::parse(&call.query, &["label", "label!", "until"])?;
+    let until = filters.until(Timestamp::now())?;
     let deleted = blocking(move || {
         let containers = engine.containers();
         let unused = |network: &Network| {
             !is_predefined(network)
                 && filters.labels(&network.labels)
+                && until.is_none_or(|until| network.created <= until)
                 && !containers.iter().any(|container| container.requests.contains_key(network.name.as_str()))
         };
         let candidates = engine.networks().into_iter().filter(|network| unused(network));

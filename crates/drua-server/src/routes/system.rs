@@ -235,6 +235,9 @@ pub(crate) fn events(engine: &Engine, call: &Call) -> Reply {
     Ok(response)
 }
 
+/// Kinds of objects that we never have events about: a filter for one lets nothing pass.
+const WITHOUT_EVENTS: [&str; 6] = ["config", "daemon", "node", "plugin", "secret", "service"];
+
 fn matches(event: &Event, filters: &Filters) -> bool {
     let object = |kind: Scope, name: &str| {
         filters.any(name, |wanted| {
@@ -254,6 +257,7 @@ fn matches(event: &Event, filters: &Filters) -> bool {
         && object(Scope::Image, "image")
         && object(Scope::Network, "network")
         && object(Scope::Volume, "volume")
+        && WITHOUT_EVENTS.iter().all(|kind| filters.values(kind).is_empty())
 }
 
 fn wire_event(event: &Event) -> WireEvent {

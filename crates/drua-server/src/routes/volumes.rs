@@ -23,7 +23,7 @@ pub(super) fn volume_json(volume: &Volume) -> Value {
 }
 
 pub(crate) fn list(engine: &Engine, call: &Call) -> Reply {
-    let filters = Filters::parse(&call.query, &["dangling", "driver", "label", "name"])?;
+    let filters = Filters::parse(&call.query, &["dangling", "driver", "label", "label!", "name"])?;
     let dangling = filters.flag("dangling")?;
     let shown = |volume: &&std::sync::Arc<Volume>| {
         filters.labels(&volume.labels)

@@ -30,12 +30,24 @@ pub(crate) fn container(
         .map_err(|error| Failure::invalid(format!("invalid container configuration: {error}")))?;
     let platform = platform.map(str::parse::<Platform>).transpose().map_err(Failure::invalid)?;
     let host = request.host_config.clone().unwrap_or_default();
+    refuse_unsupported(&host)?;
+    let mut warnings = Vec::new();
+    if host.oom_kill_disable == Some(true) && !oom_killer_can_be_disabled() {
+        warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
+    }
+    if host.memory_swappiness.is_some_and(|percent| percent != -1) {
+        warnings.push("Setting memory swappiness is not supported. Memory swappiness discarded.".to_owned());
+    }
     let host = host_config(engine, host)?;
     materialise(&mut echo, &host);
     let endpoints = request.networking_config.clone().and_then(|config| config.endpoints_config).unwrap_or_default();
     let mut networks = BTreeMap::new();
     for (network, settings) in endpoints {
-        networks.insert(network, endpoint(settings)?);
+        let endpoint = endpoint(settings)?;
+        if !endpoint.links.is_empty() {
+            warnings.push(format!("Links are not supported: those on network {network} are discarded."));
+        }
+        networks.insert(network, endpoint);
     }
     Ok(CreateContainer {
         name: name.map(str::to_owned),
@@ -45,7 +57,49 @@ pub(crate) fn container(
         host,
         echo,
         networks,
+        warnings,
     })
+}
+
+/// Says no to what would otherwise be accepted and ignored. Clients send the whole structure, so empty, zero and `false`
+/// ask for nothing.
+fn refuse_unsupported(host: &models::HostConfig) -> Result<()> {
+    fn items<T>(list: &Option<Vec<T>>) -> bool {
+        list.as_ref().is_some_and(|list| !list.is_empty())
+    }
+    let text = |text: &Option<String>, harmless: &[&str]| {
+        text.as_deref().is_some_and(|text| !text.is_empty() && !harmless.contains(&text))
+    };
+    let number = |number: Option<i64>| number.is_some_and(|number| number != 0);
+    let asked = [
+        ("Links", items(&host.links)),
+        ("DeviceRequests", items(&host.device_requests)),
+        ("UsernsMode", text(&host.userns_mode, &["host"])),
+        ("StorageOpt", host.storage_opt.as_ref().is_some_and(|options| !options.is_empty())),
+        ("VolumeDriver", text(&host.volume_driver, &["local"])),
+        ("CgroupParent", text(&host.cgroup_parent, &[])),
+        ("Cgroup", text(&host.cgroup, &[])),
+        ("CpuRealtimePeriod", number(host.cpu_realtime_period)),
+        ("CpuRealtimeRuntime", number(host.cpu_realtime_runtime)),
+        ("BlkioWeightDevice", items(&host.blkio_weight_device)),
+        ("BlkioDeviceReadBps", items(&host.blkio_device_read_bps)),
+        ("BlkioDeviceWriteBps", items(&host.blkio_device_write_bps)),
+        ("BlkioDeviceReadIOps", items(&host.blkio_device_read_iops)),
+        ("BlkioDeviceWriteIOps", items(&host.blkio_device_write_iops)),
+    ];
+    match asked.iter().find(|(_, set)| *set) {
+        Some((field, _)) => Err(unsupported(format!("the option `{field}`"))),
+        None => Ok(()),
+    }
+}
+
+fn unsupported(what: String) -> Failure {
+    drua_engine::Error::Unsupported(what).into()
+}
+
+/// Only cgroup v1 can.
+fn oom_killer_can_be_disabled() -> bool {
+    !std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
 /// The defaults that inspect shows although the client left them out.
@@ -160,6 +214,8 @@ fn host_config(engine: &Engine, host: models::HostConfig) -> Result<HostConfig> 
         cpuset_cpus: host.cpuset_cpus.unwrap_or_default(),
         cpuset_mems: host.cpuset_mems.unwrap_or_default(),
         pids: host.pids_limit.filter(|limit| *limit > 0),
+        blkio_weight: blkio_weight(host.blkio_weight)?,
+        oom_kill_disable: host.oom_kill_disable.unwrap_or_default() && oom_killer_can_be_disabled(),
     };
     let ulimit = |limit: models::ResourcesUlimits| Ulimit {
         name: limit.name.unwrap_or_default(),
@@ -201,12 +257,25 @@ fn host_config(engine: &Engine, host: models::HostConfig) -> Result<HostConfig> 
         log: log_config(host.log_config)?,
         pid_mode: ns_mode(engine, "PID", host.pid_mode.as_deref())?,
         ipc_mode: ns_mode(engine, "IPC", host.ipc_mode.as_deref())?,
-        uts_host: host.uts_mode.as_deref() == Some("host"),
+        uts_host: match host.uts_mode.as_deref().unwrap_or_default() {
+            "" | "private" => false,
+            "host" => true,
+            other => return Err(Failure::invalid(format!("invalid UTS mode: {other}"))),
+        },
         cgroupns_host: host.cgroupns_mode.is_some_and(|mode| mode.to_string() == "host"),
+        device_cgroup_rules: host.device_cgroup_rules.unwrap_or_default(),
         devices: host.devices.unwrap_or_default().into_iter().map(device).collect(),
         oom_score_adj: host.oom_score_adj.and_then(|value| i32::try_from(value).ok()).filter(|value| *value != 0),
         group_add: host.group_add.unwrap_or_default(),
     })
+}
+
+fn blkio_weight(weight: Option<u16>) -> Result<Option<u16>> {
+    match weight.unwrap_or(0) {
+        0 => Ok(None),
+        weight @ 10..=1000 => Ok(Some(weight)),
+        _ => Err(Failure::invalid("Range of blkio weight is from 10 to 1000")),
+    }
 }
 
 fn address(text: &str) -> Result<IpAddr> {
@@ -279,7 +348,17 @@ fn long_mount(mount: models::Mount) -> Result<MountRequest> {
         request.create_source = kind != MountKind::Bind;
     }
     if let Some(volume) = mount.volume_options {
+        let driver = volume.driver_config.unwrap_or_default();
+        if driver.name.as_deref().is_some_and(|name| !matches!(name, "" | "local"))
+            || driver.options.is_some_and(|options| !options.is_empty())
+        {
+            return Err(unsupported("the mount option `VolumeOptions.DriverConfig`".to_owned()));
+        }
+        if volume.labels.is_some_and(|labels| !labels.is_empty()) {
+            return Err(unsupported("the mount option `VolumeOptions.Labels`".to_owned()));
+        }
         request.no_copy = volume.no_copy.unwrap_or_default();
+        // Refused by the engine, before it creates the volume.
         request.subpath = volume.subpath.filter(|path| !path.is_empty()).map(PathBuf::from);
     }
     if let Some(tmpfs) = mount.tmpfs_options {
@@ -381,6 +460,12 @@ fn log_config(config: Option<models::HostConfigLogConfig>) -> Result<LogConfig> 
         other => return Err(Failure::invalid(format!("logger: no log driver named '{other}' is registered"))),
     };
     let options = config.config.unwrap_or_default();
+    const KNOWN: [&str; 6] = ["max-size", "max-file", "compress", "labels", "env", "tag"];
+    if driver != LogDriver::None
+        && let Some(option) = options.keys().find(|option| !KNOWN.contains(&option.as_str()))
+    {
+        return Err(unsupported(format!("the log option `{option}`")));
+    }
     let mut log = LogConfig { driver, ..LogConfig::default() };
     if let Some(size) = options.get("max-size").filter(|size| *size != "-1") {
         log.max_size = size.parse::<ByteSize>().map_err(Failure::invalid)?;
@@ -395,6 +480,12 @@ fn log_config(config: Option<models::HostConfigLogConfig>) -> Result<LogConfig> 
 /// What the client wants of a network.
 pub(crate) fn endpoint(settings: models::EndpointSettings) -> Result<EndpointRequest> {
     let ipam = settings.ipam_config.unwrap_or_default();
+    if ipam.ipv6_address.is_some_and(|text| !text.is_empty()) {
+        return Err(unsupported("the endpoint option `IPv6Address`".to_owned()));
+    }
+    if ipam.link_local_ips.is_some_and(|addresses| !addresses.is_empty()) {
+        return Err(unsupported("the endpoint option `LinkLocalIPs`".to_owned()));
+    }
     let ipv4 = ipam.ipv4_address.filter(|text| !text.is_empty());
     let ipv4 = ipv4.map(|text| text.parse().map_err(|_| Failure::invalid(format!("invalid IPv4 address: {text}"))));
     Ok(EndpointRequest {
@@ -404,4 +495,60 @@ pub(crate) fn endpoint(settings: models::EndpointSettings) -> Result<EndpointReq
         mac: settings.mac_address.filter(|text| !text.is_empty()),
         links: settings.links.unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(host: Value) -> bool {
+        let host: models::HostConfig = serde_json::from_value(host).expect("a host configuration");
+        let mounts = host.mounts.clone().unwrap_or_default();
+        refuse_unsupported(&host).is_err()
+            || log_config(host.log_config).is_err()
+            || blkio_weight(host.blkio_weight).is_err()
+            || mounts.into_iter().any(|mount| long_mount(mount).is_err())
+    }
+
+    #[test]
+    fn what_is_not_carried_out_is_refused() {
+        for host in [
+            json!({ "Links": ["db:db"] }),
+            json!({ "DeviceRequests": [{ "Count": -1, "Capabilities": [["gpu"]] }] }),
+            json!({ "UsernsMode": "private" }),
+            json!({ "StorageOpt": { "size": "10G" } }),
+            json!({ "VolumeDriver": "nfs" }),
+            json!({ "CgroupParent": "/x" }),
+            json!({ "CpuRealtimeRuntime": 1000 }),
+            json!({ "BlkioWeight": 5 }),
+            json!({ "BlkioDeviceReadBps": [{ "Path": "/dev/sda", "Rate": 1 }] }),
+            json!({ "LogConfig": { "Type": "json-file", "Config": { "mode": "non-blocking" } } }),
+            json!({ "Mounts": [{ "Type": "volume", "Target": "/x", "VolumeOptions": { "Labels": { "a": "b" } } }] }),
+            json!({ "Mounts": [{ "Type": "volume", "Target": "/x", "VolumeOptions": { "DriverConfig": { "Name": "nfs" } } }] }),
+        ] {
+            assert!(refused(host.clone()), "{host}");
+        }
+    }
+
+    /// As `docker run` and Compose send it: everything, mostly empty.
+    #[test]
+    fn empty_fields_ask_for_nothing() {
+        let host = r#"{
+            "Binds": null, "ContainerIDFile": "", "LogConfig": { "Type": "", "Config": {} }, "NetworkMode": "default",
+            "PortBindings": {}, "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 }, "AutoRemove": false,
+            "VolumeDriver": "", "VolumesFrom": null, "ConsoleSize": [0, 0], "CapAdd": null, "CapDrop": null,
+            "CgroupnsMode": "", "Dns": [], "DnsOptions": [], "DnsSearch": [], "ExtraHosts": null, "GroupAdd": null,
+            "IpcMode": "", "Cgroup": "", "Links": null, "OomScoreAdj": 0, "PidMode": "", "Privileged": false,
+            "UTSMode": "", "UsernsMode": "", "ShmSize": 0, "Isolation": "", "CpuShares": 0, "Memory": 0, "NanoCpus": 0,
+            "CgroupParent": "", "BlkioWeight": 0, "BlkioWeightDevice": [], "BlkioDeviceReadBps": [],
+            "BlkioDeviceWriteBps": [], "BlkioDeviceReadIOps": [], "BlkioDeviceWriteIOps": [], "CpuPeriod": 0,
+            "CpuQuota": 0, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0, "CpusetCpus": "", "CpusetMems": "",
+            "Devices": [], "DeviceCgroupRules": null, "DeviceRequests": null, "MemoryReservation": 0, "MemorySwap": 0,
+            "MemorySwappiness": -1, "OomKillDisable": false, "PidsLimit": 0, "Ulimits": [], "CpuCount": 0,
+            "CpuPercent": 0, "IOMaximumIOps": 0, "IOMaximumBandwidth": 0, "StorageOpt": {}, "MaskedPaths": null,
+            "Mounts": [{ "Type": "volume", "Source": "v", "Target": "/v", "VolumeOptions": { "Labels": null } }]
+        }"#;
+        assert!(!refused(serde_json::from_str(host).expect("JSON")));
+    }
 }

@@ -1,9 +1,7 @@
 //! A bundle, a shim and a client in a directory of their own, all gone when dropped.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use containerd_shim_protos::api;
@@ -15,6 +13,8 @@ use drua_types::ContainerId;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+
+use crate::busybox;
 
 /// Everything of one container.
 pub(crate) struct Bench {
@@ -46,7 +46,7 @@ impl Bench {
         for name in ["bundle", "state", "upper", "work", "lower"] {
             std::fs::create_dir(bench.path(name)).expect("a fresh directory");
         }
-        unpack_busybox(&bench.path("lower"));
+        busybox::unpack(&bench.path("lower"));
         bench
     }
 
@@ -311,38 +311,4 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
-}
-
-/// The official busybox image, as a directory.
-fn unpack_busybox(target: &Path) {
-    static LAYER: OnceLock<Vec<u8>> = OnceLock::new();
-    let layer = LAYER.get_or_init(busybox_layer);
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(layer.as_slice()));
-    archive.set_preserve_permissions(true);
-    archive.unpack(target).expect("the layer unpacks");
-}
-
-fn busybox_layer() -> Vec<u8> {
-    let data = std::env::var_os(drua_types::env::DRUA_TEST_DATA)
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let image = std::fs::read(data.join("images/busybox-1-musl-amd64.oci.tar")).expect("the busybox image");
-    let blob = |name: &str| {
-        let mut archive = tar::Archive::new(image.as_slice());
-        let mut entry = archive
-            .entries()
-            .expect("a tar")
-            .map(|entry| entry.expect("an entry"))
-            .find(|entry| entry.path().is_ok_and(|path| path.ends_with(name)))
-            .unwrap_or_else(|| panic!("no {name} in the image"));
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).expect("the blob reads");
-        bytes
-    };
-    let digest = |value: &serde_json::Value| {
-        value["digest"].as_str().and_then(|digest| digest.strip_prefix("sha256:")).expect("a digest").to_owned()
-    };
-    let json = |bytes: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&bytes).expect("JSON");
-    let index = json(blob("index.json"));
-    let manifest = json(blob(&digest(&index["manifests"][0])));
-    blob(&digest(&manifest["layers"][0]))
 }

@@ -6,6 +6,8 @@
 
 mod attach;
 mod bench;
+#[path = "../../../drua-runtime/tests/it/busybox.rs"]
+mod busybox;
 mod containerd;
 mod faults;
 mod lifecycle;
@@ -34,7 +36,9 @@ fn main() -> ExitCode {
 fn test() -> ExitCode {
     let modules =
         [lifecycle::tests(), attach::tests(), logs::tests(), faults::tests(), containerd::tests(), wasm::tests()];
-    libtest_mimic::run(&Arguments::from_args(), modules.into_iter().flatten().collect()).exit_code()
+    let skip = !busybox::available();
+    let trials = modules.into_iter().flatten().map(|trial| trial.with_ignored_flag(skip)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 /// A test with a bench of its own.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use drua_types::Hint as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -152,6 +153,24 @@ fn privileged_containers_need_no_program() {
     assert!(limit(nowhere, &rules(&["allow a *:* rwm", "deny b 8:0 r"])).is_err());
 }
 
+#[test]
+fn who_may_not_load_a_program_is_told_why() {
+    // Capabilities belong to threads.
+    let attempt = std::thread::spawn(|| {
+        caps::clear(None, caps::CapSet::Effective).expect("fewer capabilities");
+        limit(Path::new("/"), &[])
+    });
+    let error = attempt.join().expect("no panic").expect_err("no container without its filter");
+    assert_eq!(
+        drua_types::error_chain(&error),
+        "cannot load the device filter of cgroup `/`: Operation not permitted (os error 1)"
+    );
+    assert!(error.hints()[0].contains("user namespaces"), "{error:?}");
+    let error = limit(Path::new("/"), &[]).expect_err("that is no cgroup");
+    assert!(error.to_string().starts_with("cannot attach the device filter"), "{error}");
+    assert!(error.hints().is_empty());
+}
+
 fn any_number() -> impl Strategy<Value = Option<i64>> {
     prop_oneof![3 => (0_i64..3).prop_map(Some), 1 => Just(None), 1 => prop::sample::select(vec![-2, -1, 1 << 32]).prop_map(Some)]
 }
@@ -224,8 +243,8 @@ impl Drop for TestCgroup {
 fn the_kernel_does_what_the_rules_say() {
     let cgroup = TestCgroup::new("drua-device-test");
     let script = "echo x > /dev/null && echo null; head -c 1 /dev/zero | wc -c; mknod loop b 7 0 && echo made; \
-                  : < loop; mknod mine c 1 11";
-    assert!(cgroup.run("mknod mine c 1 11 && : < mine && echo yes").ends_with("yes\n"), "without a filter");
+                  true < loop; mknod mine c 1 11";
+    assert!(cgroup.run("mknod mine c 1 11 && true < mine && echo yes").ends_with("yes\n"), "without a filter");
 
     limit(&cgroup.0, &rules(&["deny a *:* rwm"])).expect("a filter");
     let output = cgroup.run(script);
