@@ -24,11 +24,11 @@ pub(crate) fn complain(err: &anyhow::Error) {
     }
 }
 
-/// Runs a program with our own stdout and stderr; anything but success is an error.
-pub(crate) fn call(program: impl AsRef<Path>, args: &[&str], dir: &Path) -> Result<()> {
+/// Runs a program with our own stdout and stderr and these variables; anything but success is an error.
+pub(crate) fn call(program: impl AsRef<Path>, args: &[&str], env: &[(&str, &str)], dir: &Path) -> Result<()> {
     let program = program.as_ref();
     let line = format!("{} {}", program.display(), args.join(" "));
-    let status = Command::new(program).args(args).current_dir(dir).status();
+    let status = Command::new(program).args(args).envs(env.iter().copied()).current_dir(dir).status();
     let status = status.with_context(|| format!("cannot start `{line}`"))?;
     ensure!(status.success(), "`{line}` ended with {status}");
     Ok(())

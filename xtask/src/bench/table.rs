@@ -56,12 +56,13 @@ fn circumstances(rounds: usize) -> Result<String> {
     let root = binary::workspace();
     let commit = steps::capture("git", &["describe", "--always", "--dirty"], root);
     let commit = commit.map_or_else(|_| "no commit".to_owned(), |text| text.trim().to_owned());
-    let kernel = fs_err::read_to_string("/proc/sys/kernel/osrelease")?;
+    let release = fs_err::read_to_string("/proc/sys/kernel/osrelease")?;
+    let kernel = release.trim().split('.').take(2).collect::<Vec<_>>().join(".");
     let cpu = fs_err::read_to_string("/proc/cpuinfo")?;
     let model =
         cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("", |(_, name)| name);
     let cores = std::thread::available_parallelism()?;
-    Ok(format!("{cores} cores ({model}), Linux {}, {rounds} rounds, commit {commit}.", kernel.trim()))
+    Ok(format!("{cores} cores ({model}), Linux {kernel}, {rounds} rounds, commit {commit}."))
 }
 
 /// Puts the text between the markers of a document.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use drua_e2e::{Cmd, Daemon, Image, Options, Rootfs, binary};
 
-use crate::support::{daemon, load_busybox};
+use crate::support::{daemon, docker_cli, load_busybox};
 
 /// Runs a second daemon with these options to its end, which must be an error.
 #[track_caller]
@@ -60,7 +60,7 @@ fn a_client_without_a_daemon_is_told_so() {
 
 #[test]
 fn a_full_disk_is_an_error_and_nothing_is_lost() {
-    if binary::on_path("docker").is_none() {
+    if docker_cli().is_none() {
         return;
     }
     let mounted = |options: &mut Options| {

@@ -3,7 +3,7 @@
 use drua_e2e::{Image, Rootfs, binary};
 use serde_json::json;
 
-use crate::support::{busybox, inspect, load, wait_for_log};
+use crate::support::{busybox, docker_cli, inspect, load, skip, wait_for_log};
 
 #[test]
 fn exit_codes_pass_through() {
@@ -18,7 +18,9 @@ fn commands_that_cannot_run_have_their_own_codes() {
     let run = daemon.docker(["run", "--rm", "busybox", "nope"]).run();
     run.exits(127).complains("executable file not found in $PATH");
     daemon.docker(["run", "--rm", "busybox", "/etc/passwd"]).run().exits(126).complains("permission denied");
-    daemon.docker(["run", "--rm", "busybox", "/etc"]).run().exits(126);
+    // Docker's CLI before version 23 exits with 125 here.
+    daemon.docker(["run", "--rm", "busybox", "/etc"]).run().complains("is a directory");
+    daemon.drua(["run", "--rm", "busybox", "/etc"]).run().exits(126);
     daemon.docker(["run", "--rm", "busybox", "/no/such/file"]).run().exits(127).complains("no such file or directory");
     daemon.docker(["run", "--rm", "--network", "nowhere", "busybox", "true"]).run().exits(125);
     assert_eq!(daemon.docker(["ps", "-aq"]).run().ok(), "", "--rm removes what could not start");
@@ -63,8 +65,8 @@ const INSIDE: &str = r#"until [ "$(stty size)" = "31 97" ]; do usleep 10000; don
 #[test]
 fn an_interactive_terminal_echoes_and_ends() {
     let Some(daemon) = busybox() else { return };
-    let Some(script) = binary::on_path("script") else { return };
-    let docker = binary::on_path("docker").unwrap();
+    let Some(script) = binary::on_path("script").or_else(|| skip("no `script` on PATH")) else { return };
+    let docker = docker_cli().unwrap();
     let line = format!("stty cols 97 rows 31; {} run --rm -it busybox sh -c '{INSIDE}'", docker.display());
     let run = drua_e2e::Cmd::new(script)
         .env("DOCKER_HOST", daemon.options.host())

@@ -1,6 +1,7 @@
 //! What users do with drua, done by the clients that users have.
 //!
-//! Every test runs a daemon of its own and needs root. Tests that need a client which is not installed say so and pass.
+//! Every test runs a daemon of its own and needs root. Tests that need a client which is not installed say so and
+//! pass, or fail where `DRUA_E2E_STRICT=1` is set, as `make test` does.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says why it was skipped")]
 

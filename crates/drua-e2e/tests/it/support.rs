@@ -11,16 +11,23 @@ use serde_json::json;
 /// Long enough for anything that should happen soon.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// Set by `make test`: a client that is missing fails the tests that need it.
+const STRICT: &str = "DRUA_E2E_STRICT";
+
 /// A new daemon, or `None` and a message where there is no docker CLI to drive it with.
 #[track_caller]
 pub(crate) fn daemon() -> Option<Daemon> {
-    if binary::on_path("docker").is_none() {
-        return skip("no docker CLI on PATH");
-    }
+    docker_cli()?;
     match Daemon::start() {
         Ok(daemon) => Some(daemon),
         Err(err) => panic!("{err:#}"),
     }
+}
+
+/// The docker CLI, or `None` and a message.
+#[track_caller]
+pub(crate) fn docker_cli() -> Option<PathBuf> {
+    binary::on_path("docker").or_else(|| skip("no docker CLI on PATH"))
 }
 
 /// A new daemon with the image `busybox`.
@@ -109,13 +116,16 @@ pub(crate) fn events(daemon: &Daemon, since: &str) -> Vec<String> {
 }
 
 /// The programs of the Python environment that `make test` prepares, or `None` and a message.
+#[track_caller]
 pub(crate) fn python_client(program: &str) -> Option<PathBuf> {
     let path = binary::target_dir().join("e2e/venv/bin").join(program);
     if path.exists() { Some(path) } else { skip("no target/e2e/venv; `make test` prepares it") }
 }
 
-/// Says why a test does nothing.
+/// Says why a test does nothing; where [`STRICT`] is `1`, that fails it.
+#[track_caller]
 pub(crate) fn skip<T>(why: &str) -> Option<T> {
+    assert!(std::env::var_os(STRICT).is_none_or(|value| value != "1"), "{why}, and {STRICT} is 1");
     println!("skipped: {why}");
     None
 }

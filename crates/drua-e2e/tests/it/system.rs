@@ -73,7 +73,7 @@ fn unknown_objects_are_404_in_dockers_words() {
     let Some(daemon) = daemon() else { return };
     daemon.docker(["inspect", "nobody"]).run().exits(1).complains("No such object: nobody");
     daemon.docker(["logs", "nobody"]).run().exits(1).complains("No such container: nobody");
-    daemon.docker(["rmi", "nobody"]).run().exits(1).complains("No such image: nobody:latest");
+    daemon.docker(["rmi", "nobody"]).run().exits(1).complains("No such image: nobody");
     daemon.docker(["network", "rm", "nobody"]).run().exits(1).complains("network nobody not found");
     daemon.docker(["volume", "inspect", "nobody"]).run().exits(1).complains("get nobody: no such volume");
 }

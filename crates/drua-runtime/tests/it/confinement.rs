@@ -144,8 +144,8 @@ pub(crate) fn only_the_listed_devices_are_usable_with_cgroup_v2() {
     let denied = |change: &dyn Fn(&mut ContainerSpec)| {
         let fixture = Fixture::new();
         let nodes = "mknod /k c 1 11; mknod /loop b 7 0; mknod /tun c 10 200";
-        let script = format!("head -c 4 /dev/zero | wc -c; {nodes}; for d in k loop tun; do true < /$d; done; echo end");
-        let mut spec = fixture.sh(&script);
+        let opens = "for d in k loop tun; do true < /$d; done; echo end";
+        let mut spec = fixture.sh(&format!("head -c 4 /dev/zero | wc -c; {nodes}; {opens}"));
         change(&mut spec);
         let out = fixture.run(&spec);
         assert_eq!(out.stdout, "4\nend\n", "{out:?}");

@@ -17,6 +17,8 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::busybox;
+
 /// Removes its cgroups when dropped; the directory goes by itself.
 pub(crate) struct Fixture {
     pub(crate) directory: TempDir,
@@ -44,7 +46,7 @@ impl Fixture {
         let unique = directory.path().file_name().expect("a name").to_str().expect("UTF-8");
         let parent = format!("/{unique}");
         let fixture = Self { parent, directory };
-        unpack_busybox(&fixture.rootfs());
+        busybox::unpack(&fixture.rootfs());
         fixture
     }
 
@@ -207,24 +209,4 @@ pub(crate) fn status(pid: u32, field: &str) -> String {
 
 pub(crate) fn host_network(spec: ContainerSpec) -> ContainerSpec {
     ContainerSpec { network: Namespace::Host, ..spec }
-}
-
-fn unpack_busybox(target: &Path) {
-    let data = std::env::var_os(drua_types::env::DRUA_TEST_DATA)
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let image = data.join("images/busybox-1-musl-amd64.oci.tar");
-    let file = fs::File::open(&image).unwrap_or_else(|err| panic!("{}: {err}", image.display()));
-    fs::create_dir_all(target).expect("a directory");
-    let mut archive = tar::Archive::new(file);
-    for entry in archive.entries().expect("a tar") {
-        let mut blob = Vec::new();
-        entry.expect("an entry").read_to_end(&mut blob).expect("a blob");
-        // The one gzip blob of this image is its only layer.
-        if blob.starts_with(&[0x1f, 0x8b]) {
-            let mut layer = tar::Archive::new(flate2::read::GzDecoder::new(blob.as_slice()));
-            layer.set_preserve_permissions(true);
-            layer.unpack(target).expect("a layer");
-        }
-    }
-    assert!(target.join("bin/sh").exists(), "{} holds no busybox", image.display());
 }

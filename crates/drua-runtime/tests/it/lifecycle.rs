@@ -12,6 +12,9 @@ pub(crate) fn kill_pause_and_resume() {
     let fixture = Fixture::new();
     let mut running = fixture.create(&fixture.sh("trap 'exit 9' TERM; while :; do sleep 0.01; done"));
     running.sandbox.start().expect("start");
+    // A signal that comes before its handler does nothing to an init.
+    let handled = || u64::from_str_radix(&status(running.sandbox.pid(), "SigCgt"), 16).expect("a mask");
+    eventually("a handler", || handled() & (1 << (Signal::TERM.number() - 1)) != 0);
     let usage = || std::fs::read_to_string(format!("/proc/{}/stat", running.sandbox.pid())).expect("stat");
     running.sandbox.pause().expect("pause");
     assert!(running.sandbox.cgroup().is_frozen().expect("state"));

@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stderr, reason = "a test may say what it measured")]
 
+mod busybox;
 mod confinement;
 mod failures;
 mod fixture;
@@ -61,5 +62,7 @@ fn main() {
         resources::running_out_of_memory_is_counted,
         resources::limits_can_be_updated,
     ];
+    let skip = !busybox::available();
+    let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(skip)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
