@@ -16,6 +16,7 @@ use crate::db::{Db, Table};
 use crate::events::{EventBus, Scope};
 use crate::network::{EndpointRequest, Networks};
 use crate::shim::AttachStreams;
+use crate::shim_pool::ShimPool;
 use crate::volume::Volumes;
 use crate::{Error, Result};
 
@@ -23,6 +24,7 @@ use crate::{Error, Result};
 pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) db: Db,
+    pub(crate) shims: Arc<ShimPool>,
     pub(crate) store: Store,
     pub(crate) networks: Networks,
     pub(crate) volumes: Volumes,
@@ -420,7 +422,7 @@ pub(crate) fn forget_container(shared: &Shared, container: &Container, volumes: 
     shared.db.delete(Table::Containers, container.id.as_str())?;
     shared.registry.remove(container);
     if volumes {
-        shared.volumes.remove_anonymous_of(&shared.db, container);
+        shared.volumes.remove_anonymous_of(&shared.db, &shared.events, container);
     }
     Ok(())
 }

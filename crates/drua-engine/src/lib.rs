@@ -30,6 +30,7 @@ mod names;
 mod network;
 mod recover;
 mod shim;
+mod shim_pool;
 mod volume;
 
 pub use config::{DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, EngineConfig};

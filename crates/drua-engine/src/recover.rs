@@ -18,6 +18,7 @@ use crate::engine::{Engine, Registry, Shared};
 use crate::events::EventBus;
 use crate::network::Networks;
 use crate::shim::{Exit, ExitRecord, Shim};
+use crate::shim_pool::ShimPool;
 use crate::volume::Volumes;
 use crate::{Error, Result, blocking};
 
@@ -55,7 +56,7 @@ impl Engine {
             restored.push((container, shim));
         }
         let known = shared.db.keys(Table::Containers)?;
-        sweep(&shared.config, &restored, &known).await;
+        sweep(&shared, &restored, &known).await;
         shared.networks.restore(&shared.config, restored.iter().map(|(container, _)| container))?;
         let mut to_start = Vec::new();
         for (container, shim) in restored {
@@ -77,6 +78,8 @@ impl Engine {
             let store = engine.clone();
             blocking::beside(move || store.sweep_images());
         }
+        let shims = engine.shared.shims.clone();
+        blocking::beside(move || shims.refill());
         let background = engine.clone();
         tokio::spawn(async move {
             for (id, due) in to_start {
@@ -116,8 +119,17 @@ fn load(config: EngineConfig) -> Result<(Shared, Vec<Container>)> {
     let networks = Networks::open(&config, &db)?;
     let volumes = Volumes::open(&config.volumes(), &db)?;
     let records = db.all::<Container>(Table::Containers)?;
-    let shared =
-        Shared { config, db, store, networks, volumes, events: EventBus::default(), registry: Registry::default() };
+    let shims = Arc::new(ShimPool::new(config.shim.clone(), config.exec_root.join("shim")));
+    let shared = Shared {
+        shims,
+        config,
+        db,
+        store,
+        networks,
+        volumes,
+        events: EventBus::default(),
+        registry: Registry::default(),
+    };
     Ok((shared, records))
 }
 
@@ -209,20 +221,20 @@ fn wants_start(container: &Container) -> bool {
 /// directories of containers whose creation or removal was cut short.
 ///
 /// A container whose record is there but was not restored (another version's, or a damaged one) is left alone, whole.
-async fn sweep(config: &EngineConfig, restored: &[(Container, Option<Shim>)], known: &[String]) {
+async fn sweep(shared: &Shared, restored: &[(Container, Option<Shim>)], known: &[String]) {
     let is_restored = |id: &ContainerId| restored.iter().any(|(container, _)| container.id == *id);
     let foreign = |id: &ContainerId| !is_restored(id) && known.iter().any(|key| key == id.as_str());
     let alive = |id: &ContainerId| {
         foreign(id) || restored.iter().any(|(container, shim)| container.id == *id && shim.is_some())
     };
-    for dir in entries(&config.exec_root.join("shim")) {
+    for dir in entries(&shared.config.exec_root.join("shim")) {
         match bundle_owner(&dir) {
             Some(id) if alive(&id) => {}
-            Some(id) => Shim::discard(config, &id).await,
+            Some(id) => Shim::discard(&shared.config, &shared.shims, &id).await,
             None => drop(crate::remove_dir(&dir)),
         }
     }
-    for path in entries(&config.exec_root.join("netns")) {
+    for path in entries(&shared.config.exec_root.join("netns")) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let in_use = known.iter().any(|id| id.starts_with(&name) && id.parse().is_ok_and(|id| alive(&id)));
         if !in_use {
@@ -230,7 +242,7 @@ async fn sweep(config: &EngineConfig, restored: &[(Container, Option<Shim>)], kn
             let _ = drua_net::netns::remove(&path);
         }
     }
-    for dir in entries(&config.data_root.join("containers")) {
+    for dir in entries(&shared.config.data_root.join("containers")) {
         let id = dir.file_name().and_then(|name| name.to_str()?.parse::<ContainerId>().ok());
         if id.is_some_and(|id| !is_restored(&id) && !foreign(&id))
             && let Err(error) = crate::remove_dir(&dir)

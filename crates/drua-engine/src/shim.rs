@@ -4,7 +4,7 @@
 //! socket. It outlives this daemon; a new daemon connects to the same socket again.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use containerd_shim_protos::api;
@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::config::EngineConfig;
+use crate::shim_pool::ShimPool;
 use crate::{Error, Result, blocking};
 
 /// A shim that does not answer a request in this time is treated as hung.
@@ -58,10 +59,9 @@ impl std::fmt::Debug for Shim {
 
 impl Shim {
     /// Starts a shim for a bundle that has its `config.json`.
-    pub(crate) async fn spawn(config: &EngineConfig, id: &ContainerId) -> Result<Self> {
-        let bundle = config.bundle(id);
-        let (program, task_id, cwd) = (config.shim.clone(), id.clone(), bundle);
-        let address = blocking::run(move || start(&program, &task_id, &cwd)).await?;
+    pub(crate) async fn spawn(config: &EngineConfig, pool: &Arc<ShimPool>, id: &ContainerId) -> Result<Self> {
+        let (pool, task_id, bundle) = (pool.clone(), id.clone(), config.bundle(id));
+        let address = blocking::run(move || start(&pool, &task_id, &bundle)).await?;
         Self::connect_to(config, id, &address).await
     }
 
@@ -185,7 +185,7 @@ impl Shim {
     }
 
     /// Ends whatever is left of a run that nobody wants any more: its processes, its shim, its bundle.
-    pub(crate) async fn discard(config: &EngineConfig, id: &ContainerId) {
+    pub(crate) async fn discard(config: &EngineConfig, pool: &Arc<ShimPool>, id: &ContainerId) {
         let bundle = config.bundle(id);
         if let Ok(shim) = Self::connect(config, id).await {
             // It may have ended already.
@@ -194,10 +194,10 @@ impl Shim {
             let _ = shim.delete_and_shutdown().await;
         }
         // Kills what the bundle's records name, and is content with finding nothing.
-        let (program, owner, cwd) = (config.shim.clone(), id.clone(), bundle.clone());
+        let (pool, owner, cwd) = (pool.clone(), id.clone(), bundle);
         let cleaned = blocking::run(move || {
             if cwd.exists() {
-                run(&program, &owner, &cwd, "delete")?;
+                pool.run("delete", &owner, &cwd)?;
             }
             crate::remove_dir(&cwd)
         });
@@ -285,9 +285,9 @@ fn unreachable(id: &ContainerId, error: &ttrpc::Error) -> Error {
     Error::Shim { id: id.clone(), message: error.to_string() }
 }
 
-/// Runs `<program> shim … start` and returns the address that it prints.
-fn start(program: &Path, id: &ContainerId, bundle: &Path) -> Result<String> {
-    let output = run(program, id, bundle, "start")?;
+/// Starts a shim and returns the address that it prints.
+fn start(pool: &ShimPool, id: &ContainerId, bundle: &Path) -> Result<String> {
+    let output = pool.start(id, bundle)?;
     let text = String::from_utf8_lossy(&output.stdout);
     match text.lines().next().map(str::trim) {
         Some(address) if output.status.success() && address.starts_with("unix://") => Ok(address.to_owned()),
@@ -297,21 +297,4 @@ fn start(program: &Path, id: &ContainerId, bundle: &Path) -> Result<String> {
             Err(Error::Shim { id: id.clone(), message })
         }
     }
-}
-
-/// Runs one action of the shim program in the bundle, as containerd does. No event socket is named: `Wait` says all that
-/// the engine wants to know, also after a restart, which events do not.
-fn run(program: &Path, id: &ContainerId, bundle: &Path, action: &str) -> Result<Output> {
-    Command::new(program)
-        .args(["shim", "-namespace", "drua", "-id", id.as_str(), "-bundle"])
-        .arg(bundle)
-        .arg(action)
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir(bundle)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output()
-        .map_err(Error::io("run the shim", program))
 }

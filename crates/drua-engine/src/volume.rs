@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::{Container, MountKind};
 use crate::db::{Db, Table};
 use crate::engine::Engine;
-use crate::events::Scope;
+use crate::events::{EventBus, Scope};
 use crate::{Error, Result};
 
 /// Label of volumes that nobody named; prune takes only these unless told otherwise.
@@ -93,6 +93,8 @@ impl Volumes {
         };
         let mut volumes = crate::lock(&self.volumes);
         if let Some(volume) = volumes.get(&name) {
+            // A removal that was cut short may have taken the directory already.
+            fs_err::create_dir_all(&volume.mountpoint).map_err(Error::io("create", &volume.mountpoint))?;
             return Ok((volume.clone(), false));
         }
         let mountpoint = self.root.join(name.as_str()).join("_data");
@@ -112,12 +114,7 @@ impl Volumes {
 
     fn delete(&self, db: &Db, name: &VolumeName) -> Result<()> {
         let dir = self.root.join(name.as_str());
-        match fs_err::remove_dir_all(&dir) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::Io { action: "remove", path: dir, source });
-            }
-            _ => {}
-        }
+        crate::remove_dir(&dir)?;
         db.delete(Table::Volumes, name.as_str())?;
         crate::lock(&self.volumes).remove(name);
         Ok(())
@@ -125,7 +122,7 @@ impl Volumes {
 
     /// Removes the anonymous volumes of a container whose record is gone, unless other containers mount them. Failures are
     /// logged: the container is removed anyway.
-    pub(crate) fn remove_anonymous_of(&self, db: &Db, container: &Container) {
+    pub(crate) fn remove_anonymous_of(&self, db: &Db, events: &EventBus, container: &Container) {
         let mounts = container.mounts.iter().filter(|mount| mount.kind == MountKind::Volume && mount.anonymous);
         let names: Vec<VolumeName> = mounts.filter_map(|mount| mount.name.as_deref()?.parse().ok()).collect();
         if names.is_empty() {
@@ -138,11 +135,17 @@ impl Volumes {
             }
         };
         for name in names.into_iter().filter(|name| users(&others, name).is_empty()) {
-            if let Err(error) = self.delete(db, &name) {
-                tracing::warn!(volume = %name, %error, "anonymous volume is not removed");
+            match self.delete(db, &name) {
+                Ok(()) => publish(events, "destroy", &name),
+                Err(error) => tracing::warn!(volume = %name, %error, "anonymous volume is not removed"),
             }
         }
     }
+}
+
+fn publish(events: &EventBus, action: &str, name: &VolumeName) {
+    let attributes = [("driver".to_owned(), "local".to_owned())].into();
+    events.publish(Scope::Volume, action, name.as_str(), attributes);
 }
 
 /// Ids of the containers that mount a volume.
@@ -173,7 +176,7 @@ impl Engine {
     pub fn create_volume(&self, request: CreateVolume) -> Result<Arc<Volume>> {
         let (volume, new) = self.shared.volumes.create(&self.shared.db, request)?;
         if new {
-            self.volume_event("create", &volume.name);
+            publish(&self.shared.events, "create", &volume.name);
         }
         Ok(volume)
     }
@@ -192,7 +195,7 @@ impl Engine {
             return Err(Error::VolumeInUse { name: name.to_owned(), users: users.join(", ") });
         }
         self.shared.volumes.delete(&self.shared.db, &volume.name)?;
-        self.volume_event("destroy", &volume.name);
+        publish(&self.shared.events, "destroy", &volume.name);
         Ok(())
     }
 
@@ -204,10 +207,5 @@ impl Engine {
     /// Whether a volume was made for one container and has no name of its own.
     pub fn is_anonymous(volume: &Volume) -> bool {
         volume.labels.contains_key(ANONYMOUS)
-    }
-
-    fn volume_event(&self, action: &str, name: &VolumeName) {
-        let attributes = [("driver".to_owned(), "local".to_owned())].into();
-        self.shared.events.publish(Scope::Volume, action, name.as_str(), attributes);
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Args {
 pub(crate) enum Action {
     /// Leave a serving shim behind and print its address.
     Start,
+    /// Wait on standard input for the container to start; our daemon's way to have a program loaded beforehand.
+    Park,
     /// Clean up after a shim that died.
     Delete,
     /// Print the version (`-v`).
@@ -51,6 +53,8 @@ pub(crate) enum ArgsError {
     NoAction,
     #[error("unknown action `{0}`: expected `start` or `delete`")]
     Action(String),
+    #[error("a parked shim needs a line `<id> <bundle>` on standard input")]
+    NoBundle,
     #[error("flag `-id` is needed")]
     NoId,
     #[error("`{0}` is no container id: letters, digits, `_`, `.`, `-`, at most 128 of them")]
@@ -100,6 +104,7 @@ impl Args {
             (true, _, _) => Action::Version,
             (_, true, _) => Action::Info,
             (_, _, Some("start")) => Action::Start,
+            (_, _, Some("park")) => Action::Park,
             (_, _, Some("delete")) => Action::Delete,
             (_, _, Some(other)) => return Err(ArgsError::Action(other.to_owned())),
             (_, _, None) => return Err(ArgsError::NoAction),
@@ -108,6 +113,19 @@ impl Args {
             check_id(&args.id)?;
         }
         Ok(args)
+    }
+
+    /// Completes a parked shim's command line with `<id> <bundle>`.
+    ///
+    /// # Errors
+    /// [`ArgsError::NoBundle`], or a bad id.
+    pub(crate) fn unpark(mut self, line: &str) -> Result<Self, ArgsError> {
+        let (id, bundle) = line.trim_end_matches('\n').split_once(' ').ok_or(ArgsError::NoBundle)?;
+        check_id(id)?;
+        self.id = id.to_owned();
+        self.bundle = Some(PathBuf::from(bundle));
+        self.action = Action::Start;
+        Ok(self)
     }
 
     /// `-publish-binary` and `-socket` are accepted and unused: events go over ttrpc, and we choose the socket.

@@ -43,6 +43,7 @@ mod workload;
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use containerd_shim_protos::protobuf::{Message, MessageField};
@@ -64,7 +65,7 @@ enum MainError {
     Start(#[from] StartError),
     #[error(transparent)]
     Delete(#[from] DeleteError),
-    #[error("cannot print the answer")]
+    #[error("cannot speak with the caller")]
     Print(#[from] std::io::Error),
 }
 
@@ -89,6 +90,17 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), MainError> {
     log_to_stderr(args.debug);
     match args.action {
         Action::Start => bootstrap::start(&args)?,
+        Action::Park => {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line)?;
+            // The end of input is the end of the daemon: nobody needs us.
+            if !line.is_empty() {
+                let args = args.unpark(&line)?;
+                // As if it had been started there.
+                std::env::set_current_dir(args.bundle.as_deref().unwrap_or(Path::new("/")))?;
+                bootstrap::start(&args)?;
+            }
+        }
         Action::Delete => print(&delete::delete(&args)?)?,
         Action::Info => print(&info())?,
         Action::Version => {

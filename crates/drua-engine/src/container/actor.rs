@@ -225,6 +225,8 @@ impl Actor {
         self.container.manually_stopped = false;
         blocking::beside(drua_runtime::cgroup::expect_joins);
         let started = self.try_start().await;
+        let shims = self.shared.shims.clone();
+        blocking::beside(move || shims.refill());
         match started {
             Ok((shim, pid)) => {
                 // Whatever else fails from here on, its end must not be missed.
@@ -263,7 +265,7 @@ impl Actor {
         let shared = self.shared.clone();
         let container = self.container.clone();
         let create = blocking::run(move || prepare(&shared, &container)).await?;
-        let shim = Shim::spawn(&self.shared.config, &self.container.id).await?;
+        let shim = Shim::spawn(&self.shared.config, &self.shared.shims, &self.container.id).await?;
         self.shim = Some(shim.clone());
         shim.create(create).await?;
         for (streams, client) in self.pending.drain(..).filter(|(_, client)| !client.is_closed()) {
@@ -291,7 +293,7 @@ impl Actor {
                 Err(error) => {
                     tracing::warn!(container.id = %id, %error, "the shim went away before its container ended");
                     // The container may well run on without it, and nobody would ever reap it.
-                    Shim::discard(&shared.config, &id).await;
+                    Shim::discard(&shared.config, &shared.shims, &id).await;
                     crate::recover::exit_without_shim(&shared.config.container_dir(&id))
                 }
             };
@@ -512,7 +514,7 @@ impl Actor {
             None => !bundle.exists(),
         };
         if !deleted {
-            Shim::discard(&self.shared.config, &self.container.id).await;
+            Shim::discard(&self.shared.config, &self.shared.shims, &self.container.id).await;
         }
         self.remove_dir(bundle).await;
     }

@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, eventually, host, status, wait};
 
 pub(crate) fn kill_pause_and_resume() {
     let fixture = Fixture::new();
-    let mut running = fixture.create(&fixture.sh("trap 'exit 9' TERM; while :; do sleep 0.01; done"));
+    let mut running = fixture.create(&fixture.sh("trap 'exit 9' TERM; while :; do :; done"));
     running.sandbox.start().expect("start");
     // A signal that comes before its handler does nothing to an init.
     let handled = || u64::from_str_radix(&status(running.sandbox.pid(), "SigCgt"), 16).expect("a mask");

@@ -128,6 +128,9 @@ fn materialise(echo: &mut Value, host: &HostConfig) {
     if echo["NetworkMode"] == json!("default") {
         echo["NetworkMode"] = json!("bridge");
     }
+    if !echo["LogConfig"].is_object() {
+        echo["LogConfig"] = json!({});
+    }
     echo["LogConfig"]["Type"] = json!(log(host.log.driver));
     if !echo["LogConfig"]["Config"].is_object() {
         echo["LogConfig"]["Config"] = json!({});
@@ -472,7 +475,8 @@ fn log_config(config: Option<models::HostConfigLogConfig>) -> Result<LogConfig> 
     }
     if let Some(count) = options.get("max-file") {
         let count: u32 = count.parse().map_err(|_| Failure::invalid(format!("invalid max-file: {count}")))?;
-        log.max_file = count.max(1);
+        // More files than anybody keeps; each is a rename at every rotation.
+        log.max_file = count.clamp(1, 1000);
     }
     Ok(log)
 }
