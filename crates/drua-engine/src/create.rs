@@ -455,6 +455,7 @@ fn resolve_mount(
             mount.name = Some(volume.name.to_string());
             mount.source = volume.mountpoint.clone();
             if !request.no_copy {
+                let _filling = crate::lock(&shared.volumes.filling);
                 crate::layered::fill_volume(&volume.mountpoint, &mount.destination, layers)?;
             }
         }

@@ -155,6 +155,8 @@ pub(crate) struct Networks {
     dns: DnsServer,
     ipam: Mutex<Ipam>,
     networks: Mutex<BTreeMap<NetworkId, Arc<Network>>>,
+    /// Held while a network is made, so that two of one name cannot be.
+    making: Mutex<()>,
     /// Running containers with endpoints, for the zone that the resolver answers from.
     live: Mutex<BTreeMap<ContainerId, Live>>,
 }
@@ -187,6 +189,7 @@ impl Networks {
             dns: DnsServer::new(tokio::runtime::Handle::current(), host_resolver().upstreams()),
             ipam: Mutex::new(ipam),
             networks: Mutex::default(),
+            making: Mutex::default(),
             live: Mutex::default(),
         };
         for network in db.all::<Network>(Table::Networks)? {
@@ -258,6 +261,7 @@ impl Networks {
 
     /// Creates a network of any driver, with its bridge.
     fn make(&self, db: &Db, request: CreateNetwork) -> Result<Arc<Network>> {
+        let _making = crate::lock(&self.making);
         let network = self.describe(request)?;
         let id = network.id.clone();
         let made = self.realise(&network).and_then(|()| self.record(db, network));

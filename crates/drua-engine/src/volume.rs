@@ -52,13 +52,15 @@ pub struct CreateVolume {
 pub(crate) struct Volumes {
     root: PathBuf,
     volumes: Mutex<BTreeMap<VolumeName, Arc<Volume>>>,
+    /// Held while a volume is filled from an image, so that two containers cannot both find it empty.
+    pub(crate) filling: Mutex<()>,
 }
 
 impl Volumes {
     pub(crate) fn open(root: &Path, db: &Db) -> Result<Self> {
         let records: Vec<Volume> = db.all(Table::Volumes)?;
         let volumes = records.into_iter().map(|volume| (volume.name.clone(), Arc::new(volume))).collect();
-        Ok(Self { root: root.to_owned(), volumes: Mutex::new(volumes) })
+        Ok(Self { root: root.to_owned(), volumes: Mutex::new(volumes), filling: Mutex::default() })
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Volume>> {

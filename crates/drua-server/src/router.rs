@@ -93,7 +93,7 @@ async fn system_routes(engine: Engine, method: &Method, path: &[&str], call: Cal
 
 async fn container_routes(engine: Engine, method: &Method, path: &[&str], call: Call) -> Reply {
     match (method.as_str(), path) {
-        ("GET", ["json"]) => containers::list(&engine, &call),
+        ("GET", ["json"]) => containers::list(engine, call).await,
         ("POST", ["create"]) => containers::create(&engine, call).await,
         ("POST", ["prune"]) => containers::prune(&engine, &call).await,
         ("GET", [name, "json"]) => containers::inspect(&engine, name),

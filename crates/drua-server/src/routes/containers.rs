@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::blocking;
 use crate::filters::Filters;
-use crate::http::{self, Call, Failure, Reply};
+use crate::http::{self, Call, Failure, Query, Reply};
 use crate::wire;
 
 const LIST_FILTERS: [&str; 16] = [
@@ -34,10 +34,15 @@ const LIST_FILTERS: [&str; 16] = [
     "label!",
 ];
 
-pub(crate) fn list(engine: &Engine, call: &Call) -> Reply {
-    let filters = Filters::parse(&call.query, &LIST_FILTERS)?;
-    let all = call.query.flag("all") || !filters.values("status").is_empty() || !filters.values("exited").is_empty();
-    let limit = call.query.number::<i64>("limit")?.unwrap_or(0);
+/// Looks images up on the blocking pool: their documents may be large, and this thread serves everybody.
+pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
+    blocking(move || listing(&engine, &call.query)).await
+}
+
+fn listing(engine: &Engine, query: &Query) -> Reply {
+    let filters = Filters::parse(query, &LIST_FILTERS)?;
+    let all = query.flag("all") || !filters.values("status").is_empty() || !filters.values("exited").is_empty();
+    let limit = query.number::<i64>("limit")?.unwrap_or(0);
     let containers = engine.containers();
     let find = |name: &String| engine.container(name).map_err(Failure::from);
     let before = filters.values("before").first().map(find).transpose()?.map(|found| found.created);

@@ -86,10 +86,7 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
         let line = os.lines().find_map(|line| line.strip_prefix(key));
         line.map(|value| value.trim_matches('"').to_owned()).unwrap_or_default()
     };
-    let mut security = vec!["name=seccomp,profile=builtin", "name=cgroupns"];
-    if std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.trim() == "Y") {
-        security.push("name=apparmor");
-    }
+    let security = ["name=seccomp,profile=builtin", "name=cgroupns"];
     let mut info = json!({
         "ID": engine.config().data_root.display().to_string(),
         "Containers": containers.len(),

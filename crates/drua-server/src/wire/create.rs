@@ -382,7 +382,7 @@ fn security_options(options: &[String]) -> Result<(Seccomp, bool)> {
             ("seccomp", "unconfined") => seccomp = Seccomp::Unconfined,
             ("seccomp", "builtin" | "") => seccomp = Seccomp::Default,
             ("seccomp", profile) => seccomp = Seccomp::Custom(profile.to_owned()),
-            ("apparmor", "unconfined" | "docker-default") | ("label", "disable") | ("systempaths", "unconfined") => {}
+            ("apparmor", "unconfined") | ("label", "disable") | ("systempaths", "unconfined") => {}
             _ => return Err(Failure::invalid(format!("invalid --security-opt 2: {option:?}"))),
         }
     }
