@@ -19,8 +19,6 @@ pub use query::{Filters, Query};
 pub const API_VERSION: &str = "1.50";
 /// The oldest API version that drua serves.
 pub const MIN_API_VERSION: &str = "1.24";
-/// Where drua's own extensions live, beside Docker's routes and outside their version prefix.
-pub const EXTENSION_PREFIX: &str = "/drua/v1";
 
 #[cfg(test)]
 mod tests;

@@ -60,17 +60,6 @@ impl ImageRef {
         format!("{}{}", self.familiar_repository(), self.suffix())
     }
 
-    /// The same repository with another tag and no digest.
-    ///
-    /// # Errors
-    /// [`InvalidImageRef::Format`] when `tag` is no tag.
-    pub fn with_tag(&self, tag: &str) -> Result<Self, InvalidImageRef> {
-        if !is_tag(tag) {
-            return Err(InvalidImageRef::Format(tag.chars().take(80).collect()));
-        }
-        Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
-    }
-
     fn suffix(&self) -> String {
         let tag = self.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
         let digest = self.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();

@@ -27,7 +27,7 @@ pub use system::{EventsOptions, Ping};
 
 use self::body::Incoming;
 use self::transport::Connection;
-use crate::{API_VERSION, ApiError, ClientError, EXTENSION_PREFIX, Host, Query};
+use crate::{API_VERSION, ApiError, ClientError, Host, Query};
 
 /// Bodies that are read whole are refused above this size: no listing comes near it.
 const MAX_BODY_BYTES: usize = 256 << 20;
@@ -104,38 +104,13 @@ impl Client {
         &self.host
     }
 
-    /// `GET` below `/drua/v1`, where drua's own extensions live; `path` starts with `/`.
-    ///
-    /// # Errors
-    /// As every request.
-    pub async fn extension<T: DeserializeOwned>(&self, path: &str, query: Query) -> Result<T, ClientError> {
-        let call = Call::get(format!("{EXTENSION_PREFIX}{path}")).query(query);
-        self.decode(call).await
-    }
-
-    /// `POST` below `/drua/v1`; `path` starts with `/`.
-    ///
-    /// # Errors
-    /// As every request.
-    pub async fn extension_post<T: Serialize, R: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &T,
-    ) -> Result<R, ClientError> {
-        self.decode(Call::post(format!("{EXTENSION_PREFIX}{path}")).json(body)).await
-    }
-
     /// Sends a request and returns as soon as the response's headers are there.
     ///
-    /// Paths are versioned unless they are drua's own. A status of 400 and above is an error.
+    /// Paths are versioned, but for the ping that learns the version. A status of 400 and above is an error.
     async fn send(&self, call: Call) -> Result<Response<Incoming>, ClientError> {
         let name = call.name();
         tracing::debug!(request = %name, host = %self.host, "API request");
-        let versioned = if call.path.starts_with(EXTENSION_PREFIX) || call.path == "/_ping" {
-            call.path.clone()
-        } else {
-            format!("/v{API_VERSION}{}", call.path)
-        };
+        let versioned = if call.path == "/_ping" { call.path.clone() } else { format!("/v{API_VERSION}{}", call.path) };
         let mut request = Request::builder()
             .method(&call.method)
             .uri(call.query.append_to(&versioned))
