@@ -3,6 +3,9 @@
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use drua_types::{Classify, ErrorKind, error_chain};
@@ -81,7 +84,57 @@ impl<E: Classify + std::error::Error> From<E> for Failure {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) query: Query,
-    pub(crate) request: Request<Incoming>,
+    pub(crate) request: Request<RequestBody>,
+}
+
+/// Bytes of an unread request body that are still taken in after its answer.
+const DRAIN_BYTES: usize = 64 << 20;
+/// The time that this may take.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// A request's body. What a handler has not read by the time that it drops it is read and thrown away, within limits:
+/// closing a socket that has unread bytes resets it, and a client that is still sending then sees a broken pipe in
+/// place of the answer that says what was wrong.
+#[derive(Debug)]
+pub(crate) struct RequestBody(Option<Incoming>);
+
+impl RequestBody {
+    pub(crate) fn of(request: Request<Incoming>) -> Request<Self> {
+        request.map(|body| Self(Some(body)))
+    }
+}
+
+impl hyper::body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.0.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(context))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(hyper::body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.0.as_ref().map(hyper::body::Body::size_hint).unwrap_or_default()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(body) = self.0.take().filter(|body| !hyper::body::Body::is_end_stream(body)) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let mut rest = Limited::new(body, DRAIN_BYTES);
+            let drain = async { while let Some(Ok(_)) = rest.frame().await {} };
+            // A client that has more, or takes longer, is cut off.
+            let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
+        });
+    }
 }
 
 impl Call {

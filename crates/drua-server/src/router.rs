@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::http::{Body, Call, Failure, Query, Reply};
+use crate::http::{Body, Call, Failure, Query, Reply, RequestBody};
 use crate::routes::{attach, containers, images, networks, swarm, system, volumes};
 
 /// Answers one request.
@@ -37,7 +37,8 @@ async fn dispatch(engine: Engine, request: Request<Incoming>) -> Reply {
         .collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let method = request.method().clone();
-    let call = Call { query: Query::parse(request.uri().query().unwrap_or_default()), request };
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let call = Call { query, request: RequestBody::of(request) };
     match segments.split_first() {
         Some((&"containers", rest)) => container_routes(engine, &method, rest, call).await,
         Some((&"images", rest)) => image_routes(engine, &method, rest, call).await,

@@ -126,6 +126,14 @@ fn a_wrong_digest_is_refused() {
 }
 
 #[test]
+fn a_client_that_is_still_sending_gets_the_refusal() {
+    // Far more than a socket's buffers hold comes after what is wrong.
+    let mut archive = b"this is no tar archive, however long it gets ".repeat(40);
+    archive.resize(16 << 20, 0);
+    refuses(archive, "cannot load the image archive");
+}
+
+#[test]
 fn paths_that_climb_out_are_refused() {
     refuses_layer(Rootfs::new().raw(EntryType::Regular, "../../escaped", "", b"x"), "");
 }
