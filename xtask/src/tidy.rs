@@ -22,7 +22,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("wasmtime", &["drua-wasm"]),
     ("libcontainer", &["drua-runtime"]),
     ("libcgroups", &["drua-runtime"]),
-    ("hyper", &["drua-api", "drua-server", "drua-wasm"]),
+    ("hyper", &["drua-api", "drua-registry", "drua-server", "drua-wasm"]),
     ("rusqlite", &["drua-store", "drua-engine"]),
     ("clap", &["drua-cli"]),
 ];

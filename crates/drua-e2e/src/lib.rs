@@ -6,6 +6,7 @@
 //!
 //! - [`Daemon`] is one daemon with its own directories, socket, bridge and address pool, so that many run side by side
 //! - [`Image`] and [`guest`] make image archives and Wasm guests without a toolchain
+//! - [`registry`] is a real registry, [`scripted`] a server that misbehaves on demand
 //! - [`Run`] is what a command printed and how it ended
 //! - [`wait`] waits for a condition with a deadline; nothing else here sleeps
 
@@ -15,7 +16,9 @@ mod daemon;
 pub mod guest;
 pub mod http;
 mod image;
+pub mod registry;
 pub mod residue;
+pub mod scripted;
 pub mod wait;
 
 pub use command::{Cmd, Run, Session};

@@ -12,6 +12,12 @@ pub const DRUA_LOG: &str = "DRUA_LOG";
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Set to anything but `0`: colour even when stderr is no terminal.
 pub const CLICOLOR_FORCE: &str = "CLICOLOR_FORCE";
+/// The proxy towards registries that speak plain HTTP; lower case works too.
+pub const HTTP_PROXY: &str = "HTTP_PROXY";
+/// The proxy towards registries; lower case works too.
+pub const HTTPS_PROXY: &str = "HTTPS_PROXY";
+/// Hosts that are reached without a proxy, separated by commas; lower case works too.
+pub const NO_PROXY: &str = "NO_PROXY";
 /// Where a `wasi:http` component listens, `address:port`; read from the container's environment. Default `0.0.0.0:8080`.
 pub const WASMTIME_HTTP_PROXY_SOCKET_ADDR: &str = "WASMTIME_HTTP_PROXY_SOCKET_ADDR";
 /// Where the tests find real images, instead of `../shared/data`.
