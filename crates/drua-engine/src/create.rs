@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use drua_store::Image;
+use drua_store::{Image, Lease};
 use drua_types::wasm::{self, ImageFacts};
 use drua_types::{ContainerId, ContainerName, Flavor, Platform, Port};
 use jiff::Timestamp;
@@ -63,7 +63,8 @@ impl Engine {
     pub async fn create(&self, request: CreateContainer) -> Result<Created> {
         blocking::beside(drua_runtime::cgroup::expect_joins);
         let shared = self.shared.clone();
-        let (container, warnings) = blocking::run(move || create(&shared, request)).await?;
+        // The lease goes after the container can be seen as the image's user.
+        let (container, warnings, _lease) = blocking::run(move || create(&shared, request)).await?;
         let id = container.id.clone();
         self.shared.events.publish(Scope::Container, "create", id.as_str(), container.event_attributes());
         let handle = actor::spawn(self.shared.clone(), container, None);
@@ -72,11 +73,11 @@ impl Engine {
     }
 }
 
-fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, Vec<String>)> {
+fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, Vec<String>, Lease)> {
     if request.config.image.is_empty() {
         return Err(Error::NoImage);
     }
-    let image = shared.store.get(&request.config.image, request.platform.as_ref())?;
+    let (image, lease) = shared.store.acquire(&request.config.image, request.platform.as_ref())?;
     let mut warnings = request.warnings;
     if request.platform.is_none() && !image.platform.runs_here() {
         warnings.push(format!(
@@ -129,7 +130,7 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
     };
     shared.save(&container)?;
     undo.disarm();
-    Ok((container, warnings))
+    Ok((container, warnings, lease))
 }
 
 /// Gives the name back and removes the directory unless creation succeeded.

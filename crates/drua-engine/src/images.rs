@@ -63,8 +63,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Image`] with the store's `RemoveError`, which has Docker's conflict texts.
     pub fn remove_image(&self, name: &str, force: Force) -> Result<Vec<Removed>> {
-        let containers = self.containers();
-        let in_use = |id: &Digest| image_use(&containers, id);
+        let in_use = |id: &Digest| image_use(&self.containers(), id);
         let removed = self.shared.store.remove(name, force, &in_use).map_err(Error::image("remove the image"))?;
         for removal in &removed {
             match removal {
@@ -77,8 +76,7 @@ impl Engine {
 
     /// Removes content that no image and no container needs any more. Blocking; failures are logged.
     pub(crate) fn sweep_images(&self) {
-        let containers = self.containers();
-        if let Err(error) = self.shared.store.sweep(&|id: &Digest| image_use(&containers, id)) {
+        if let Err(error) = self.shared.store.sweep(&|id: &Digest| image_use(&self.containers(), id)) {
             tracing::warn!(%error, "unused image content is not removed");
         }
     }

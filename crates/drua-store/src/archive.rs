@@ -10,6 +10,7 @@ use drua_types::{Digest, ImageRef};
 
 use crate::content::{BlobSource as _, Ingest, IngestError};
 use crate::decode::{Compression, Decoder, Meter};
+use crate::limits::Budget;
 use crate::media;
 use crate::storage::StorageError;
 use crate::tar_stream::{Kind, TarReader, printable};
@@ -44,9 +45,9 @@ pub(crate) struct Archive {
 
 impl Archive {
     /// Takes all files into the session. A file below `blobs/sha256/` must have the digest that it is named by.
-    pub(crate) fn read(session: &mut Ingest<'_>, stream: &mut dyn Read, limits: Limits) -> Result<Self, LoadError> {
+    pub(crate) fn read(session: &mut Ingest, stream: &mut dyn Read, limits: Limits) -> Result<Self, LoadError> {
         let decoder = Decoder::new(stream).map_err(|source| LoadError::Read { source })?;
-        let mut reader = TarReader::new(Meter::new(decoder, limits.unpacked_bytes), limits);
+        let mut reader = TarReader::new(Meter::new(decoder, limits.unpacked_bytes), Budget::new(limits));
         let mut archive = Self::default();
         let tar_error = |source| LoadError::Tar { source };
         while let Some(entry) = reader.next_entry().map_err(tar_error)? {
@@ -81,7 +82,7 @@ impl Archive {
     }
 
     /// The images that the archive says it has.
-    pub(crate) fn images(&self, session: &mut Ingest<'_>, limits: Limits) -> Result<Vec<ArchivedImage>, LoadError> {
+    pub(crate) fn images(&self, session: &mut Ingest, limits: Limits) -> Result<Vec<ArchivedImage>, LoadError> {
         let items: Vec<ArchiveItem> = self.json(session, ITEMS, limits)?.unwrap_or_default();
         let Some(index) = self.json::<Document>(session, INDEX, limits)? else {
             return match items.is_empty() {
@@ -112,12 +113,7 @@ impl Archive {
     }
 
     /// Makes an OCI manifest for an image of a docker-archive. The same archive always gives the same manifest.
-    fn convert(
-        &self,
-        session: &mut Ingest<'_>,
-        item: &ArchiveItem,
-        limits: Limits,
-    ) -> Result<ArchivedImage, LoadError> {
+    fn convert(&self, session: &mut Ingest, item: &ArchiveItem, limits: Limits) -> Result<ArchivedImage, LoadError> {
         let (config, config_size) = self.file(&item.config)?;
         let mut layers = Vec::new();
         for path in item.layers.iter().flatten() {
@@ -136,7 +132,7 @@ impl Archive {
 
     fn json<T: serde::de::DeserializeOwned>(
         &self,
-        session: &Ingest<'_>,
+        session: &Ingest,
         path: &'static str,
         limits: Limits,
     ) -> Result<Option<T>, LoadError> {

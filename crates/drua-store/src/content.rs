@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use drua_types::Digest;
 
 use crate::decode::Meter;
-use crate::holds::HoldSet;
+use crate::holds::Lease;
 use crate::storage::{StorageError, private_dir, sync_dir};
 use crate::wire::{Descriptor, NewIndex};
 
@@ -21,9 +21,23 @@ pub(crate) trait BlobSource {
 
     /// Opens a blob.
     fn open(&self, digest: &Digest) -> Result<File, StorageError> {
-        let path = self.find(digest).ok_or_else(|| StorageError::Missing { digest: digest.clone() })?;
-        let opened = fs_err::File::open(&path).map_err(StorageError::file("open", &path))?;
-        Ok(opened.into_parts().0)
+        let open = || {
+            let path = self.find(digest).ok_or_else(|| StorageError::Missing { digest: digest.clone() })?;
+            let opened = fs_err::File::open(&path).map_err(StorageError::file("open", &path))?;
+            Ok(opened.into_parts().0)
+        };
+        // Somebody else may have published it between the two steps; then it has another path.
+        open().or_else(|_: StorageError| open())
+    }
+
+    /// Reads a blob from its start, and waits for what is still on its way in.
+    fn stream(&self, digest: &Digest) -> Result<Box<dyn Read + Send>, StorageError> {
+        Ok(Box::new(self.open(digest)?))
+    }
+
+    /// Waits until a blob is there as a whole.
+    fn settle(&self, _digest: &Digest) -> io::Result<()> {
+        Ok(())
     }
 
     /// A blob's size; `None` when it is not there.
@@ -45,7 +59,7 @@ pub(crate) trait BlobSource {
 }
 
 /// The directory `content/`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Content {
     dir: PathBuf,
     blobs: PathBuf,
@@ -53,7 +67,7 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Creates the layout when missing, and removes what a killed process left in `ingest/`.
+    /// Creates the layout when missing, and removes what a killed process left in `ingest/`. `partial/` is another's.
     pub(crate) fn open(dir: &Path) -> Result<Self, StorageError> {
         let content = Self { dir: dir.to_owned(), blobs: dir.join("blobs/sha256"), ingest: dir.join("ingest") };
         match fs_err::remove_dir_all(&content.ingest) {
@@ -70,10 +84,10 @@ impl Content {
     }
 
     /// Begins bringing blobs in; `holds` keeps the sweep away from them.
-    pub(crate) fn ingest(&self, holds: HoldSet) -> Result<Ingest<'_>, StorageError> {
+    pub(crate) fn ingest(&self, holds: Lease) -> Result<Ingest, StorageError> {
         let made = tempfile::Builder::new().prefix("session-").tempdir_in(&self.ingest);
         let dir = made.map_err(StorageError::file("create a directory in", &self.ingest))?;
-        Ok(Ingest { content: self, dir, holds, staged: BTreeMap::new(), counter: 0 })
+        Ok(Ingest { content: self.clone(), dir, holds, staged: BTreeMap::new(), counter: 0 })
     }
 
     /// Every blob and its size.
@@ -129,15 +143,15 @@ impl BlobSource for Content {
 
 /// A session that brings blobs in. Dropped before [`Ingest::publish`], it leaves nothing behind.
 #[derive(Debug)]
-pub(crate) struct Ingest<'a> {
-    content: &'a Content,
+pub(crate) struct Ingest {
+    content: Content,
     dir: tempfile::TempDir,
-    holds: HoldSet,
+    holds: Lease,
     staged: BTreeMap<Digest, PathBuf>,
     counter: u64,
 }
 
-impl Ingest<'_> {
+impl Ingest {
     /// Takes a stream in; returns its digest and size. `limit` bounds it.
     pub(crate) fn add(&mut self, stream: &mut dyn Read, limit: u64) -> Result<(Digest, u64), IngestError> {
         self.counter += 1;
@@ -175,24 +189,38 @@ impl Ingest<'_> {
         self.holds.hold(digest);
     }
 
-    /// Makes the staged blobs among `wanted` durable and gives them their real names; the others are dropped.
+    /// Counts a file with verified content as a blob of this session.
+    pub(crate) fn stage(&mut self, digest: &Digest, path: PathBuf) {
+        self.hold(digest);
+        self.staged.insert(digest.clone(), path);
+    }
+
+    /// Makes the staged blobs among `wanted` durable and gives them their real names; the others are left.
     ///
-    /// Returns the holds: they must outlive the database transaction that references the blobs.
-    pub(crate) fn publish(self, wanted: &BTreeSet<Digest>) -> Result<HoldSet, StorageError> {
-        for (digest, path) in self.staged.iter().filter(|(digest, _)| wanted.contains(digest)) {
-            let synced = fs_err::File::open(path).and_then(|file| file.sync_all());
-            synced.map_err(StorageError::file("sync", path))?;
+    /// The session must outlive the database transaction that references the blobs: it has the holds.
+    pub(crate) fn publish(&mut self, wanted: &BTreeSet<Digest>) -> Result<(), StorageError> {
+        let wanted = self.staged.iter().filter(|(digest, _)| wanted.contains(digest));
+        let staged: Vec<(Digest, PathBuf)> = wanted.map(|(digest, path)| (digest.clone(), path.clone())).collect();
+        for (digest, path) in staged {
             let target = self.content.blobs.join(digest.hex());
-            fs_err::rename(path, &target).map_err(StorageError::file("publish", &target))?;
+            let published = fs_err::File::open(&path).and_then(|file| {
+                file.sync_all()?;
+                fs_err::rename(&path, &target)
+            });
+            match published {
+                // A partial blob serves every session that wants it; another one was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && target.is_file() => {}
+                result => result.map_err(StorageError::file("publish", &target))?,
+            }
+            self.staged.remove(&digest);
         }
-        sync_dir(&self.content.blobs)?;
-        Ok(self.holds)
+        sync_dir(&self.content.blobs)
     }
 }
 
-impl BlobSource for Ingest<'_> {
+impl BlobSource for Ingest {
     fn find(&self, digest: &Digest) -> Option<PathBuf> {
-        self.staged.get(digest).cloned().or_else(|| self.content.find(digest))
+        self.staged.get(digest).filter(|path| path.is_file()).cloned().or_else(|| self.content.find(digest))
     }
 }
 

@@ -140,6 +140,12 @@ impl Db {
         self.query("list names", sql, params![id.as_str()], |row| parse(row, 0))
     }
 
+    /// The names of images that need a blob, sorted.
+    pub(crate) fn names_with_blob(&self, digest: &Digest) -> Result<Vec<ImageRef>, StorageError> {
+        let sql = "SELECT reference FROM image_name JOIN image_blob USING (id) WHERE digest = ?1 ORDER BY reference";
+        self.query("list names", sql, params![digest.as_str()], |row| parse(row, 0))
+    }
+
     /// Gives an image a name; another image loses it.
     pub(crate) fn set_name(&self, name: &ImageRef, id: &Digest) -> Result<(), StorageError> {
         self.change("set a name", |tx| put_name(tx, name, id))

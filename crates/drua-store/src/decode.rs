@@ -6,6 +6,8 @@ use drua_types::Digest;
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
+use crate::limits::Budget;
+
 const BUFFER_BYTES: usize = 128 << 10;
 
 /// How a stream is compressed.
@@ -81,11 +83,17 @@ pub(crate) struct Meter<R> {
     hash: Sha256,
     pub(crate) bytes: u64,
     limit: u64,
+    budget: Option<Budget>,
 }
 
 impl<R: Read> Meter<R> {
     pub(crate) fn new(inner: R, limit: u64) -> Self {
-        Self { inner, hash: Sha256::new(), bytes: 0, limit }
+        Self { inner, hash: Sha256::new(), bytes: 0, limit, budget: None }
+    }
+
+    /// What is read also counts towards an operation's budget.
+    pub(crate) fn charged(inner: R, budget: &Budget) -> Self {
+        Self { budget: Some(budget.clone()), ..Self::new(inner, budget.limits.unpacked_bytes) }
     }
 
     /// Reads to the end.
@@ -114,6 +122,9 @@ impl<R: Read> Read for Meter<R> {
         self.bytes += read as u64;
         if self.bytes > self.limit {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, TooLong(self.limit)));
+        }
+        if let Some(budget) = &self.budget {
+            budget.stream(read as u64).map_err(|error| io::Error::new(io::ErrorKind::FileTooLarge, error))?;
         }
         Ok(read)
     }

@@ -41,6 +41,13 @@ pub struct Layer {
     pub chain_id: Option<Digest>,
 }
 
+impl Layer {
+    /// The layer's blob.
+    pub fn blob(&self) -> crate::Blob {
+        crate::Blob { media_type: self.media_type.clone(), digest: self.digest.clone(), size: self.size }
+    }
+}
+
 /// An image, seen for one platform.
 #[derive(Debug, Clone)]
 pub struct Image {

@@ -112,20 +112,19 @@ impl Store {
         let descriptor = Descriptor::new(media::OCI_MANIFEST, id.clone(), manifest.len() as u64);
         let tree =
             tree::read(&session, &descriptor, None, &self.limits).map_err(|source| ImportError::Tree { source })?;
-        let mut batch = Batch::new(&self.layers, self.limits);
+        let batch = Batch::new(&self.layers, self.limits);
+        let chain_ids = chain_ids(&tree.nodes);
         // Unpacked whatever its platform is: that is what finds out whether it is the tar of a root filesystem at all.
         for layer in tree.nodes.iter().flat_map(|node| &node.layers) {
-            if let Some(chain_id) = layer.chain_id.as_ref().filter(|chain_id| !batch.has(chain_id)) {
-                session.hold(chain_id);
-                let unpacked = batch.add(&session, layer, &[], &mut |_| {});
-                if !unpacked.map_err(|source| ImportError::Layer { source })?.ended {
-                    return Err(ImportError::Truncated);
-                }
-            }
+            chain_ids.iter().for_each(|chain_id| session.hold(chain_id));
+            let unpacked = batch.complete(&session, layer, &[], &mut |_| {});
+            unpacked.map_err(|source| ImportError::Layer { source })?;
+        }
+        if !chain_ids.iter().all(|chain_id| batch.ended(chain_id)) {
+            return Err(ImportError::Truncated);
         }
         let names = import.name.into_iter().collect();
-        let chain_ids = chain_ids(&tree.nodes);
-        self.commit(session, batch, &[Record { descriptor, names, blobs: tree.blobs, chain_ids }])?;
+        self.record(&mut session, &batch, &[Record { descriptor, names, blobs: tree.blobs, chain_ids }])?;
         Ok(id)
     }
 

@@ -1,9 +1,11 @@
 //! Unpacked layers on disk, each once, under its chain id.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use drua_sys::root_fs::remove_tree;
 use drua_types::{Classify, Digest, ErrorKind, Hint};
@@ -13,8 +15,9 @@ use crate::Limits;
 use crate::content::BlobSource;
 use crate::decode::{Decoder, Meter};
 use crate::image::{Layer, LayerContent};
+use crate::limits::Budget;
 use crate::storage::{StorageError, disk_full_hints, private_dir, sync_dir};
-use crate::unpack::{ApplyError, Unpacked, unpack};
+use crate::unpack::{ApplyError, Below, Settled, Unpacked, settle, unpack};
 
 /// A layer could not be made ready for use.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +85,7 @@ struct LayerRecord {
 }
 
 /// The directory `layers/`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Layers {
     dir: PathBuf,
 }
@@ -148,50 +151,61 @@ impl Layers {
 }
 
 /// Layers on their way in: unpacked under temporary names, then published together. Dropped, it leaves nothing behind.
-pub(crate) struct Batch<'a> {
-    layers: &'a Layers,
-    limits: Limits,
-    new: Vec<New>,
+///
+/// Layers may be added from several threads at once, in any order.
+pub(crate) struct Batch {
+    layers: Layers,
+    budget: Budget,
+    new: Mutex<Vec<New>>,
 }
 
+#[derive(Debug, Clone)]
 struct New {
     chain_id: Digest,
     temporary: String,
+    /// What [`settle`] has to look at once the layers below are there.
+    implied: BTreeSet<PathBuf>,
+    /// Whether the archive's end marker was there.
+    ended: bool,
 }
 
-impl<'a> Batch<'a> {
-    pub(crate) fn new(layers: &'a Layers, limits: Limits) -> Self {
-        Self { layers, limits, new: Vec::new() }
+impl Batch {
+    pub(crate) fn new(layers: &Layers, limits: Limits) -> Self {
+        Self { layers: layers.clone(), budget: Budget::new(limits), new: Mutex::default() }
     }
 
     /// Whether a layer is unpacked, published or not.
     pub(crate) fn has(&self, chain_id: &Digest) -> bool {
-        self.layers.has(chain_id) || self.new.iter().any(|new| new.chain_id == *chain_id)
+        self.layers.has(chain_id) || self.lock().iter().any(|new| new.chain_id == *chain_id)
     }
 
-    /// Unpacks one layer over the ones below it (chain ids, topmost first), and verifies its diff id.
+    /// Whether the tar of a layer that was added had an end marker; `true` for all others.
+    pub(crate) fn ended(&self, chain_id: &Digest) -> bool {
+        self.lock().iter().all(|new| new.chain_id != *chain_id || new.ended)
+    }
+
+    /// Unpacks one layer and verifies its diff id. With [`Below::Later`], [`Batch::complete`] must follow.
     pub(crate) fn add(
-        &mut self,
+        &self,
         source: &dyn BlobSource,
         layer: &Layer,
-        lowers: &[Digest],
+        below: Below<'_>,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<Unpacked, UnpackError> {
-        let Some(chain_id) = layer.chain_id.clone() else { return Ok(Unpacked::default()) };
+    ) -> Result<(), UnpackError> {
+        let Some(chain_id) = layer.chain_id.clone() else { return Ok(()) };
         let temporary = self.temporary(&chain_id)?;
         let fs = self.layers.dir.join(&temporary).join("fs");
-        let lowers: Vec<PathBuf> = lowers.iter().map(|chain_id| self.path(chain_id)).collect();
         let result = match &layer.content {
-            LayerContent::Tar { .. } => read_tar(source, layer, self.limits, progress, &mut |stream| {
-                unpack(stream, &fs, &lowers, self.limits).map_err(Box::new)
+            LayerContent::Tar { .. } => read_tar(source, layer, &self.budget, progress, &mut |stream| {
+                unpack(stream, &fs, below, &self.budget).map_err(Box::new)
             }),
             LayerContent::Wasm { file_name } => copy_module(source, layer, &fs.join(file_name)),
             LayerContent::Opaque => Ok(Unpacked::default()),
         };
-        match result.and_then(|record| self.describe(&temporary, record).map(|()| record)) {
-            Ok(record) => {
-                self.new.push(New { chain_id, temporary });
-                Ok(record)
+        match result.and_then(|unpacked| self.describe(&temporary, &unpacked).map(|()| unpacked)) {
+            Ok(Unpacked { implied, ended, .. }) => {
+                self.lock().push(New { chain_id, temporary, implied, ended });
+                Ok(())
             }
             Err(error) => {
                 self.discard(&temporary);
@@ -200,11 +214,41 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Brings a layer into its final shape, over the ones below it (chain ids, topmost first), all of them complete:
+    /// unpacks it where that has not been done, and settles what was unpacked before its neighbors.
+    pub(crate) fn complete(
+        &self,
+        source: &dyn BlobSource,
+        layer: &Layer,
+        below: &[Digest],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), UnpackError> {
+        let Some(chain_id) = &layer.chain_id else { return Ok(()) };
+        if self.layers.has(chain_id) {
+            return Ok(());
+        }
+        let lowers: Vec<PathBuf> = below.iter().map(|chain_id| self.path(chain_id)).collect();
+        let Some(new) = self.lock().iter().find(|new| new.chain_id == *chain_id).cloned() else {
+            return self.add(source, layer, Below::Here(&lowers), progress);
+        };
+        let fs = self.layers.dir.join(&new.temporary).join("fs");
+        let apply = |source| UnpackError::Apply { layer: layer.digest.clone(), source: Box::new(source) };
+        match settle(&fs, &lowers, &new.implied).map_err(apply)? {
+            Settled::Done => Ok(()),
+            Settled::Again => {
+                self.lock().retain(|new| new.chain_id != *chain_id);
+                self.discard(&new.temporary);
+                self.add(source, layer, Below::Here(&lowers), progress)
+            }
+        }
+    }
+
     /// Makes an empty layer, for images that have no root filesystem at all.
-    pub(crate) fn add_empty(&mut self, chain_id: &Digest) -> Result<(), UnpackError> {
+    pub(crate) fn add_empty(&self, chain_id: &Digest) -> Result<(), UnpackError> {
         let temporary = self.temporary(chain_id)?;
-        self.describe(&temporary, Unpacked::default())?;
-        self.new.push(New { chain_id: chain_id.clone(), temporary });
+        self.describe(&temporary, &Unpacked::default())?;
+        let chain_id = chain_id.clone();
+        self.lock().push(New { chain_id, temporary, implied: BTreeSet::new(), ended: true });
         Ok(())
     }
 
@@ -218,7 +262,7 @@ impl<'a> Batch<'a> {
         if !matches!(layer.content, LayerContent::Tar { .. }) {
             return Ok(());
         }
-        read_tar(source, layer, self.limits, progress, &mut |stream| {
+        read_tar(source, layer, &self.budget, progress, &mut |stream| {
             let drained = io::copy(stream, &mut io::sink());
             drained
                 .map(|_| Unpacked::default())
@@ -228,15 +272,16 @@ impl<'a> Batch<'a> {
     }
 
     /// Makes everything durable and gives it its real names. A layer that somebody else was faster with is dropped.
-    pub(crate) fn publish(mut self) -> Result<(), StorageError> {
-        if self.new.is_empty() {
+    pub(crate) fn publish(&self) -> Result<(), StorageError> {
+        let mut pending = self.lock();
+        if pending.is_empty() {
             return Ok(());
         }
         let dir = fs_err::File::open(&self.layers.dir).map_err(StorageError::file("open", &self.layers.dir))?;
         // One call for all files of all layers; the rename must not become durable before what it names.
         let synced = rustix::fs::syncfs(&dir).map_err(io::Error::from);
         synced.map_err(StorageError::file("sync", &self.layers.dir))?;
-        while let Some(new) = self.new.pop() {
+        while let Some(new) = pending.pop() {
             let from = self.layers.dir.join(&new.temporary);
             match fs_err::rename(&from, self.layers.dir.join(new.chain_id.hex())) {
                 Ok(()) => {}
@@ -251,10 +296,15 @@ impl<'a> Batch<'a> {
     }
 
     fn path(&self, chain_id: &Digest) -> PathBuf {
-        match self.new.iter().find(|new| new.chain_id == *chain_id) {
+        match self.lock().iter().find(|new| new.chain_id == *chain_id) {
             Some(new) => self.layers.dir.join(&new.temporary).join("fs"),
             None => self.layers.path(chain_id),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<New>> {
+        // Each critical section leaves a list of whole entries.
+        self.new.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn temporary(&self, chain_id: &Digest) -> Result<String, StorageError> {
@@ -270,7 +320,7 @@ impl<'a> Batch<'a> {
         Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned())
     }
 
-    fn describe(&self, temporary: &str, unpacked: Unpacked) -> Result<(), UnpackError> {
+    fn describe(&self, temporary: &str, unpacked: &Unpacked) -> Result<(), UnpackError> {
         let path = self.layers.dir.join(temporary).join("layer.json");
         let record = LayerRecord { version: 1, size: unpacked.bytes };
         let json = serde_json::to_vec(&record).expect("two numbers serialize");
@@ -284,17 +334,17 @@ impl<'a> Batch<'a> {
     }
 }
 
-impl Drop for Batch<'_> {
+impl Drop for Batch {
     fn drop(&mut self) {
-        for new in &self.new {
+        for new in self.lock().iter() {
             self.discard(&new.temporary);
         }
     }
 }
 
-impl std::fmt::Debug for Batch<'_> {
+impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Batch").field("new", &self.new.len()).finish_non_exhaustive()
+        f.debug_struct("Batch").field("new", &self.lock().len()).finish_non_exhaustive()
     }
 }
 
@@ -304,15 +354,15 @@ type Consume<'c> = &'c mut dyn FnMut(&mut dyn io::Read) -> Result<Unpacked, Box<
 fn read_tar(
     source: &dyn BlobSource,
     layer: &Layer,
-    limits: Limits,
+    budget: &Budget,
     progress: &mut dyn FnMut(u64),
     consume: Consume<'_>,
 ) -> Result<Unpacked, UnpackError> {
     let LayerContent::Tar { diff_id } = &layer.content else { return Ok(Unpacked::default()) };
     let read = |source| UnpackError::Read { layer: layer.digest.clone(), source };
-    let blob = source.open(&layer.digest)?;
+    let blob = source.stream(&layer.digest)?;
     let decoder = Decoder::new(Progress { inner: blob, bytes: 0, told: 0, tell: progress }).map_err(read)?;
-    let mut stream = Meter::new(decoder, limits.unpacked_bytes);
+    let mut stream = Meter::charged(decoder, budget);
     let apply = |source| UnpackError::Apply { layer: layer.digest.clone(), source };
     let unpacked = consume(&mut stream).map_err(apply)?;
     stream.drain().map_err(read)?;
@@ -324,6 +374,8 @@ fn read_tar(
 }
 
 fn copy_module(source: &dyn BlobSource, layer: &Layer, to: &Path) -> Result<Unpacked, UnpackError> {
+    // Nothing but the blob's digest says whether the module is the right one.
+    source.settle(&layer.digest).map_err(|source| UnpackError::Read { layer: layer.digest.clone(), source })?;
     let mut blob = source.open(&layer.digest)?;
     let mut file = fs_err::File::create_new(to).map_err(StorageError::file("create", to))?;
     let bytes = io::copy(&mut blob, &mut file).map_err(StorageError::file("write", to))?;
@@ -332,12 +384,12 @@ fn copy_module(source: &dyn BlobSource, layer: &Layer, to: &Path) -> Result<Unpa
     // The epoch, so that the directory depends on nothing but the image.
     let time = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
     file.file().set_times(time).map_err(StorageError::file("set the times of", to))?;
-    Ok(Unpacked { bytes, ended: true })
+    Ok(Unpacked { bytes, ended: true, implied: BTreeSet::new() })
 }
 
 /// Tells how much of a blob has been read, at most every half MiB.
 struct Progress<'p> {
-    inner: std::fs::File,
+    inner: Box<dyn io::Read + Send>,
     bytes: u64,
     told: u64,
     tell: &'p mut dyn FnMut(u64),

@@ -5,6 +5,7 @@
 //!             content/blobs/sha256/<hex>
 //!             content/index.json   every image and its names; written from state.db
 //!             content/ingest/      blobs on their way in; emptied at open
+//!             content/partial/     downloads that were interrupted, or go on now; kept for a day
 //! <data-root>/layers/<chain id>/fs one unpacked layer, shared by all images and containers (overlay lower dir)
 //!             layers/<chain id>/layer.json
 //!             layers/.tmp-*        layers on their way in or out; emptied at open
@@ -24,6 +25,7 @@ mod archive;
 mod changes;
 mod config;
 mod content;
+mod contents;
 mod db;
 mod decode;
 mod history;
@@ -35,8 +37,11 @@ mod limits;
 mod load;
 mod lookup;
 mod media;
+pub mod partial;
+pub mod receive;
 mod remove;
 mod save;
+mod select;
 mod sparse;
 mod storage;
 mod store;
@@ -48,13 +53,17 @@ mod wire;
 
 pub use changes::ChangeError;
 pub use config::{DockerFields, Healthcheck};
+pub use contents::Contents;
 pub use history::HistoryEntry;
+pub use holds::Lease;
 pub use image::{Image, Layer, LayerContent};
 pub use import::{Import, ImportError};
 pub use layers::UnpackError;
 pub use limits::Limits;
 pub use load::{LoadError, LoadEvent, Loaded};
 pub use lookup::LookupError;
+pub use partial::{Begin, BlobWriter, ReceiveError};
+pub use receive::{Blob, NewImage, Plan, Receiving, Selection};
 pub use remove::{Force, ImageUse, RemoveError, Removed};
 pub use save::SaveError;
 pub use storage::StorageError;

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use drua_types::{Classify, Digest, ErrorKind, Hint, ImageRef, InvalidImageRef, Platform};
 
 use crate::archive::{Archive, ArchivedImage};
-use crate::content::Ingest;
+use crate::content::{BlobSource, Ingest};
 use crate::db::Record;
 use crate::layers::{Batch, UnpackError};
 use crate::storage::StorageError;
@@ -203,56 +203,54 @@ impl Store {
         let mut session = self.ingest()?;
         let archive = Archive::read(&mut session, archive, self.limits)?;
         let images = archive.images(&mut session, self.limits)?;
-        let mut batch = Batch::new(&self.layers, self.limits);
+        let batch = Batch::new(&self.layers, self.limits);
         let mut records = Vec::new();
         for ArchivedImage { descriptor, names } in images {
             let tree = tree::read(&session, &descriptor, platform, &self.limits)?;
             check_complete(&descriptor.digest, &tree, platform)?;
-            for node in &tree.nodes {
-                self.take_layers(&mut session, &mut batch, node, on)?;
-            }
             let chain_ids = chain_ids(&tree.nodes);
+            chain_ids.iter().for_each(|chain_id| session.hold(chain_id));
+            for node in &tree.nodes {
+                take_layers(&session, &batch, node, on)?;
+            }
             records.push(Record { descriptor, names, blobs: tree.blobs, chain_ids });
         }
-        self.commit(session, batch, &records)?;
+        self.record(&mut session, &batch, &records)?;
         let loaded = |record: Record| Loaded { id: record.descriptor.digest, names: record.names };
         Ok(records.into_iter().map(loaded).collect())
     }
 
     /// Steps 2 and 3 of the crate's rule: sync and rename, then one transaction.
-    pub(crate) fn commit(&self, session: Ingest<'_>, batch: Batch<'_>, records: &[Record]) -> Result<(), StorageError> {
+    pub(crate) fn record(&self, session: &mut Ingest, batch: &Batch, records: &[Record]) -> Result<(), StorageError> {
         let wanted: BTreeSet<Digest> = records.iter().flat_map(|record| record.blobs.iter().cloned()).collect();
         batch.publish()?;
-        let holds = session.publish(&wanted)?;
+        session.publish(&wanted)?;
         self.db.record(records)?;
-        drop(holds);
         self.write_index()
     }
+}
 
-    /// Verifies a manifest's layers, and unpacks them when they run here.
-    pub(crate) fn take_layers(
-        &self,
-        session: &mut Ingest<'_>,
-        batch: &mut Batch<'_>,
-        node: &Node,
-        on: &mut dyn FnMut(LoadEvent),
-    ) -> Result<(), UnpackError> {
-        let mut below: Vec<Digest> = Vec::new();
-        for layer in &node.layers {
-            let Some(chain_id) = &layer.chain_id else { continue };
-            session.hold(chain_id);
-            let event = |current| LoadEvent::Layer { id: shown_id(layer), current, total: layer.size };
-            let mut progress = |current| on(event(current));
-            if node.config.platform.runs_here() && !batch.has(chain_id) {
-                batch.add(session, layer, &below, &mut progress)?;
-            } else {
-                batch.verify(session, layer, &mut progress)?;
-            }
-            on(event(layer.size));
-            below.insert(0, chain_id.clone());
+/// Verifies a manifest's layers, and unpacks them when they run here.
+pub(crate) fn take_layers(
+    source: &dyn BlobSource,
+    batch: &Batch,
+    node: &Node,
+    on: &mut dyn FnMut(LoadEvent),
+) -> Result<(), UnpackError> {
+    let mut below: Vec<Digest> = Vec::new();
+    for layer in &node.layers {
+        let Some(chain_id) = &layer.chain_id else { continue };
+        let event = |current| LoadEvent::Layer { id: shown_id(layer), current, total: layer.size };
+        let mut progress = |current| on(event(current));
+        if node.config.platform.runs_here() || batch.has(chain_id) {
+            batch.complete(source, layer, &below, &mut progress)?;
+        } else {
+            batch.verify(source, layer, &mut progress)?;
         }
-        Ok(())
+        on(event(layer.size));
+        below.insert(0, chain_id.clone());
     }
+    Ok(())
 }
 
 pub(crate) fn chain_ids(nodes: &[Node]) -> BTreeSet<Digest> {
@@ -266,7 +264,7 @@ fn shown_id(layer: &Layer) -> Digest {
     }
 }
 
-fn check_complete(id: &Digest, tree: &Tree, platform: Option<&Platform>) -> Result<(), LoadError> {
+pub(crate) fn check_complete(id: &Digest, tree: &Tree, platform: Option<&Platform>) -> Result<(), LoadError> {
     if !tree.nodes.is_empty() {
         return Ok(());
     }

@@ -3,7 +3,7 @@ use drua_types::{Classify, Digest, ErrorKind, Hint, ImageRef, InvalidImageRef, P
 use crate::storage::StorageError;
 use crate::tree::TreeError;
 use crate::wire::Descriptor;
-use crate::{Image, Store};
+use crate::{Image, Lease, Store};
 
 /// An image could not be found by what the user calls it. Texts are Docker's: its clients match them.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,30 @@ impl Store {
             }
             None => Err(StorageError::Missing { digest: found.descriptor.digest }.into()),
         }
+    }
+
+    /// [`Store::get`] for whoever is about to use the image: as long as the lease lives, neither it nor its layers can be
+    /// removed, by hand, by a prune or by a sweep. To be kept until a container shows that the image is used.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub fn acquire(&self, name: &str, platform: Option<&Platform>) -> Result<(Image, Lease), LookupError> {
+        let image = self.get(name, platform)?;
+        let mut lease = self.lease();
+        lease.hold_image(&image.id);
+        let documents = [&image.id, &image.manifest_digest, &image.config_digest];
+        documents.into_iter().chain(image.chain_ids()).for_each(|digest| lease.hold(digest));
+        image.layers.iter().for_each(|layer| lease.hold(&layer.digest));
+        match self.db.image(&image.id)? {
+            Some(_) => Ok((image, lease)),
+            // Removed before it was held.
+            None => Err(LookupError::NoSuchImage { name: display_name(name) }),
+        }
+    }
+
+    /// An empty lease, to [hold](Lease::hold) content with.
+    pub fn lease(&self) -> Lease {
+        Lease::new(&self.holds)
     }
 
     pub(crate) fn find(&self, name: &str) -> Result<FoundImage, LookupError> {

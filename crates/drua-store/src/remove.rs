@@ -69,6 +69,14 @@ pub enum RemoveError {
         /// Short id of the container.
         container: String,
     },
+    /// Something that began a moment ago uses the image, and no container shows it yet.
+    #[error(
+        "conflict: unable to delete {image} (cannot be forced) - image is being used by a container that is being created"
+    )]
+    Busy {
+        /// Short id of the image.
+        image: String,
+    },
     /// The id was given of an image that has names in several repositories.
     #[error("conflict: unable to delete {image} (must be forced) - image is referenced in multiple repositories")]
     ManyNames {
@@ -86,9 +94,11 @@ impl Classify for RemoveError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Lookup(error) => error.kind(),
-            Self::NameInUse { .. } | Self::Running { .. } | Self::Stopped { .. } | Self::ManyNames { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::NameInUse { .. }
+            | Self::Running { .. }
+            | Self::Stopped { .. }
+            | Self::Busy { .. }
+            | Self::ManyNames { .. } => ErrorKind::Conflict,
             Self::Storage(error) => error.kind(),
         }
     }
@@ -99,6 +109,7 @@ impl Hint for RemoveError {
         match self {
             Self::Lookup(error) => error.hints(),
             Self::Running { container, .. } => vec![format!("stop it first: `drua rm -f {container}`")],
+            Self::Busy { .. } => vec!["try again in a moment".to_owned()],
             Self::NameInUse { container, .. } | Self::Stopped { container, .. } => {
                 vec![format!("remove the container first: `drua rm {container}`"), "or use `--force`".to_owned()]
             }
@@ -131,7 +142,7 @@ impl Store {
     ///
     /// A name that is one of several is only taken away. By id, all names go, if they are in one repository. What a
     /// container uses stays: names of an image in use need [`Force::Yes`], which leaves the image of a running container
-    /// without a name.
+    /// without a name. `in_use` is asked while nobody can begin to use an image: it must look at the present state.
     ///
     /// # Errors
     /// As [`Store::get`], and the conflicts.
@@ -143,13 +154,22 @@ impl Store {
     ) -> Result<Vec<Removed>, RemoveError> {
         let found = self.find(name)?;
         let id = found.descriptor.digest.clone();
-        let names = self.db.names_of(&id)?;
-        let plan = plan(name, &found, &names, force, in_use(&id).as_ref())?;
-        match plan.fate {
-            Fate::Keep => self.db.remove_names(&plan.untag)?,
-            Fate::Delete => self.db.remove_image(&id)?,
-            Fate::Hide => self.db.hide_image(&id)?,
-        }
+        let plan = {
+            // Whoever is about to use the image holds it until its container can be seen. While the holds are frozen it
+            // is either held or seen, whenever it began.
+            let held = self.holds.freeze();
+            let names = self.db.names_of(&id)?;
+            let plan = plan(name, &found, &names, force, in_use(&id).as_ref())?;
+            if plan.fate != Fate::Keep && held.is_image_held(&id) {
+                return Err(RemoveError::Busy { image: id.short().to_owned() });
+            }
+            match plan.fate {
+                Fate::Keep => self.db.remove_names(&plan.untag)?,
+                Fate::Delete => self.db.remove_image(&id)?,
+                Fate::Hide => self.db.hide_image(&id)?,
+            }
+            plan
+        };
         self.write_index()?;
         if plan.fate == Fate::Delete {
             self.sweep(in_use)?;

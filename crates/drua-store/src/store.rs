@@ -9,9 +9,10 @@ use drua_types::{Classify, Digest, ErrorKind, Hint, ImageRef, Platform};
 
 use crate::content::{BlobSource as _, Content, Ingest};
 use crate::db::{Db, OpenDbError};
-use crate::holds::{HoldSet, Holds};
+use crate::holds::{Holds, Lease};
 use crate::image::{Image, LayerContent};
 use crate::layers::{Batch, Layers, UnpackError};
+use crate::partial::Partials;
 use crate::storage::{StorageError, private_dir};
 use crate::tree::{self, Node, Tree, TreeError};
 use crate::wire::{Descriptor, IMAGE_NAME, REF_NAME};
@@ -69,6 +70,7 @@ pub struct Store {
     pub(crate) layers: Layers,
     pub(crate) db: Db,
     pub(crate) holds: Arc<Holds>,
+    pub(crate) partials: Arc<Partials>,
     pub(crate) limits: Limits,
     /// Serializes unpacking on demand: a burst of starts of a new image unpacks it once.
     unpacking: Mutex<()>,
@@ -107,6 +109,7 @@ impl Store {
             layers: Layers::open(&data_root.join("layers"))?,
             db,
             holds: Arc::default(),
+            partials: Arc::new(Partials::open(content_dir.join("partial"))?),
             limits,
             unpacking: Mutex::new(()),
             index: Mutex::new(()),
@@ -167,15 +170,13 @@ impl Store {
             return Ok(paths);
         }
         let _one_at_a_time = self.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut holds = HoldSet::new(&self.holds);
+        let mut holds = Lease::new(&self.holds);
         chain.iter().for_each(|chain_id| holds.hold(chain_id));
-        let mut batch = Batch::new(&self.layers, self.limits);
+        let batch = Batch::new(&self.layers, self.limits);
         let mut below: Vec<Digest> = Vec::new();
         for layer in &image.layers {
             let Some(chain_id) = &layer.chain_id else { continue };
-            if !batch.has(chain_id) {
-                batch.add(&self.content, layer, &below, &mut |_| {})?;
-            }
+            batch.complete(&self.content, layer, &below, &mut |_| {})?;
             below.insert(0, chain_id.clone());
         }
         if below.is_empty() && !batch.has(&empty) {
@@ -193,8 +194,8 @@ impl Store {
         self.content.open(digest)
     }
 
-    pub(crate) fn ingest(&self) -> Result<Ingest<'_>, StorageError> {
-        self.content.ingest(HoldSet::new(&self.holds))
+    pub(crate) fn ingest(&self) -> Result<Ingest, StorageError> {
+        self.content.ingest(Lease::new(&self.holds))
     }
 
     pub(crate) fn tree(&self, top: &Descriptor, platform: Option<&Platform>) -> Result<Tree, TreeError> {

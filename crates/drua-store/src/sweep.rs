@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use drua_types::Digest;
 
 use crate::Store;
@@ -24,6 +26,8 @@ pub struct DiskUsage {
     pub content_bytes: u64,
     /// Bytes of the files in all unpacked layers, each once.
     pub layers_bytes: u64,
+    /// Bytes of downloads that go on or were interrupted.
+    pub partial_bytes: u64,
 }
 
 impl Store {
@@ -37,15 +41,15 @@ impl Store {
     /// When the disk or the database fails; what was removed until then stays removed.
     pub fn sweep(&self, in_use: &dyn Fn(&Digest) -> Option<ImageUse>) -> Result<Swept, StorageError> {
         for id in self.db.removed_images()? {
-            if in_use(&id).is_none() {
+            let held = self.holds.freeze();
+            if !held.is_image_held(&id) && in_use(&id).is_none() {
                 self.db.remove_image(&id)?;
             }
         }
         let mut swept = Swept::default();
         let mut retired = Vec::new();
         {
-            // Held before recorded: so look at the holds before the records. Leases that outlive the process would be
-            // looked at here too.
+            // Held before recorded: so look at the holds before the records.
             let held = self.holds.freeze();
             let (blobs, chain_ids) = (self.db.blobs()?, self.db.chain_ids()?);
             let unwanted = |digest: &Digest| !held.is_held(digest);
@@ -68,6 +72,15 @@ impl Store {
         Ok(swept)
     }
 
+    /// Removes what is left of interrupted downloads, except those that go on now; returns how many bytes that freed.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn prune_partials(&self) -> Result<u64, StorageError> {
+        let held = self.holds.freeze();
+        self.partials.remove_older_than(Duration::ZERO, &|digest| held.is_held(digest))
+    }
+
     /// Adds up what the store takes on disk.
     ///
     /// # Errors
@@ -77,6 +90,7 @@ impl Store {
             images: self.db.images()?.len() as u64,
             content_bytes: self.content.list()?.iter().map(|(_, bytes)| bytes).sum(),
             layers_bytes: self.layers.list()?.iter().filter_map(|chain_id| self.layers.size(chain_id)).sum(),
+            partial_bytes: self.partials.bytes()?,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use tar::Header;
 
-use crate::Limits;
+use crate::limits::{Budget, Exceeded};
 use crate::sparse::{self, Extent};
 
 const BLOCK: usize = 512;
@@ -38,11 +38,13 @@ pub enum TarError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// More entries than the limit.
-    #[error("the archive has more than {limit} entries")]
-    TooManyEntries {
-        /// [`Limits::entries`].
-        limit: u64,
+    /// More than the limits allow.
+    #[error("the archive goes beyond a limit in `{entry}`: {reason}")]
+    Limit {
+        /// The last entry that was read.
+        entry: String,
+        /// Which limit.
+        reason: String,
     },
     /// A path, link target or PAX header is longer than the limit.
     #[error("the archive has a {what} of {bytes} bytes after `{entry}`; the limit is {limit}")]
@@ -106,17 +108,16 @@ struct Extensions {
 /// Walks the entries of a tar stream; `read` gives the current entry's bytes.
 pub(crate) struct TarReader<R> {
     inner: R,
-    limits: Limits,
+    budget: Budget,
     data: u64,
     padding: u64,
-    entries: u64,
     last: Vec<u8>,
     ended: bool,
 }
 
 impl<R: Read> TarReader<R> {
-    pub(crate) fn new(inner: R, limits: Limits) -> Self {
-        Self { inner, limits, data: 0, padding: 0, entries: 0, last: Vec::new(), ended: false }
+    pub(crate) fn new(inner: R, budget: Budget) -> Self {
+        Self { inner, budget, data: 0, padding: 0, last: Vec::new(), ended: false }
     }
 
     /// Whether the end marker was there; without it the archive may have been cut between two entries.
@@ -135,10 +136,7 @@ impl<R: Read> TarReader<R> {
         loop {
             self.skip_rest()?;
             let Some(header) = self.header()? else { return Ok(None) };
-            self.entries += 1;
-            if self.entries > self.limits.entries {
-                return Err(TarError::TooManyEntries { limit: self.limits.entries });
-            }
+            self.budget.entry().map_err(|error| self.beyond(error))?;
             let size = header.entry_size().map_err(|_| self.bad("bad size"))?;
             self.begin_data(size)?;
             match header.entry_type().as_byte() {
@@ -173,7 +171,7 @@ impl<R: Read> TarReader<R> {
         let link = extensions.link.or_else(|| pax.remove(b"linkpath".as_slice()));
         let link = link.unwrap_or_else(|| header.link_name_bytes().map(|l| l.into_owned()).unwrap_or_default());
         for (what, bytes) in [("path", &path), ("link target", &link)] {
-            self.check_length(what, bytes.len() as u64, self.limits.path_bytes as u64)?;
+            self.check_length(what, bytes.len() as u64, self.budget.limits.path_bytes as u64)?;
         }
         self.last.clone_from(&path);
         if let Some(size) = pax.get(b"size".as_slice()) {
@@ -186,6 +184,8 @@ impl<R: Read> TarReader<R> {
             self.begin_data(0)?;
         }
         let sparse = self.sparse_map(header, &extensions.pax, &extensions.sparse_pairs)?;
+        let length = sparse.as_ref().map_or(self.data, |(_, size)| *size);
+        self.budget.file(length).map_err(|error| self.beyond(error))?;
         let path = match extensions.pax.remove(b"GNU.sparse.name".as_slice()) {
             Some(name) if sparse.is_some() => name,
             _ => path,
@@ -243,6 +243,7 @@ impl<R: Read> TarReader<R> {
         if !sparse::is_consistent(&extents, size, self.data) {
             return Err(self.bad("sparse map contradicts the size"));
         }
+        self.budget.extents(extents.len()).map_err(|error| self.beyond(error))?;
         Ok(Some((extents, size)))
     }
 
@@ -289,7 +290,7 @@ impl<R: Read> TarReader<R> {
 
     fn long_name(&mut self, what: &'static str, size: u64) -> Result<Vec<u8>, TarError> {
         // GNU tar counts the closing NUL.
-        self.check_length(what, size.saturating_sub(1), self.limits.path_bytes as u64)?;
+        self.check_length(what, size.saturating_sub(1), self.budget.limits.path_bytes as u64)?;
         let mut name = self.read_data(size)?;
         while name.last() == Some(&0) {
             name.pop();
@@ -298,7 +299,7 @@ impl<R: Read> TarReader<R> {
     }
 
     fn pax(&mut self, size: u64, extensions: &mut Extensions) -> Result<(), TarError> {
-        self.check_length("PAX header", size, self.limits.pax_bytes as u64)?;
+        self.check_length("PAX header", size, self.budget.limits.pax_bytes as u64)?;
         let bytes = self.read_data(size)?;
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
@@ -387,6 +388,10 @@ impl<R: Read> TarReader<R> {
 
     fn check_length(&self, what: &'static str, bytes: u64, limit: u64) -> Result<(), TarError> {
         if bytes > limit { Err(TarError::TooLong { what, entry: self.last_name(), bytes, limit }) } else { Ok(()) }
+    }
+
+    fn beyond(&self, error: Exceeded) -> TarError {
+        TarError::Limit { entry: self.last_name(), reason: error.to_string() }
     }
 
     fn bad(&self, reason: &'static str) -> TarError {

@@ -11,7 +11,7 @@ use crate::content::BlobSource;
 use crate::image::{Layer, LayerContent};
 use crate::media;
 use crate::storage::StorageError;
-use crate::wire::{Descriptor, Document, REFERENCE_TYPE, TITLE, WirePlatform};
+use crate::wire::{Descriptor, Document, TITLE, WirePlatform};
 
 /// An image's documents do not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,14 @@ pub enum TreeError {
         #[source]
         source: serde_json::Error,
     },
+    /// There is nothing for the platform.
+    #[error("no match for platform in manifest `{digest}`: it has nothing for {platform}")]
+    Platform {
+        /// The index or manifest.
+        digest: Digest,
+        /// What was asked for.
+        platform: Box<Platform>,
+    },
     /// A document contradicts itself or the one that names it.
     #[error("`{digest}` is not a valid image: {reason}")]
     Invalid {
@@ -46,6 +54,7 @@ impl Classify for TreeError {
             // A manifest that names what is not there is the archive's fault when it comes in.
             Self::Storage(StorageError::Missing { .. } | StorageError::Damaged { .. }) => ErrorKind::Invalid,
             Self::Storage(error) => error.kind(),
+            Self::Platform { .. } => ErrorKind::NotFound,
             Self::Parse { .. } | Self::Invalid { .. } => ErrorKind::Invalid,
         }
     }
@@ -116,7 +125,7 @@ pub(crate) fn read(
             return Err(invalid(&top.digest, format!("it has more than {} manifests", limits.documents)));
         }
         let declared = descriptor.platform.as_ref().map(WirePlatform::to_platform);
-        let is_image = descriptor.annotation(REFERENCE_TYPE).is_none();
+        let is_image = !descriptor.is_attestation();
         if let (Some(wanted), Some(declared), true) = (platform, &declared, is_image)
             && !declared.satisfies(wanted)
         {
@@ -144,12 +153,14 @@ pub(crate) fn read(
 }
 
 /// Reads a manifest or an index and makes sure that it is only one of them, and the one that it was announced as.
-fn parse_document(source: &dyn BlobSource, descriptor: &Descriptor, limits: &Limits) -> Result<Document, TreeError> {
+pub(crate) fn parse_document(
+    source: &dyn BlobSource,
+    descriptor: &Descriptor,
+    limits: &Limits,
+) -> Result<Document, TreeError> {
     let digest = &descriptor.digest;
     let announced = descriptor.media_type.as_str();
-    if !media::is_index(announced) && !media::is_manifest(announced) {
-        return Err(invalid(digest, format!("`{announced}` is neither a manifest nor an index")));
-    }
+    check_kind(descriptor)?;
     let bytes = read_document(source, descriptor, limits)?;
     let document: Document = serde_json::from_slice(&bytes).map_err(|source| TreeError::Parse {
         what: "manifest",
@@ -168,11 +179,33 @@ fn parse_document(source: &dyn BlobSource, descriptor: &Descriptor, limits: &Lim
     Ok(document)
 }
 
-fn read_document(source: &dyn BlobSource, descriptor: &Descriptor, limits: &Limits) -> Result<Vec<u8>, TreeError> {
+/// Whether a descriptor is one of a document that we read.
+pub(crate) fn check_kind(descriptor: &Descriptor) -> Result<(), TreeError> {
+    let announced = descriptor.media_type.as_str();
+    if media::is_index(announced) || media::is_manifest(announced) {
+        return Ok(());
+    }
+    let reason = match announced {
+        "application/vnd.docker.distribution.manifest.v1+json"
+        | "application/vnd.docker.distribution.manifest.v1+prettyjws" => {
+            "it has Docker's image format of 2014 (schema 1), which is no longer supported: push it again".to_owned()
+        }
+        _ => format!("`{announced}` is neither a manifest nor an index"),
+    };
+    Err(invalid(&descriptor.digest, reason))
+}
+
+/// Whether a document is small enough to be read into memory.
+pub(crate) fn check_size(descriptor: &Descriptor, limits: &Limits) -> Result<(), TreeError> {
     if descriptor.size > limits.document_bytes {
         let reason = format!("it has {} bytes; the limit is {}", descriptor.size, limits.document_bytes);
         return Err(invalid(&descriptor.digest, reason));
     }
+    Ok(())
+}
+
+fn read_document(source: &dyn BlobSource, descriptor: &Descriptor, limits: &Limits) -> Result<Vec<u8>, TreeError> {
+    check_size(descriptor, limits)?;
     Ok(source.read(&descriptor.digest, limits.document_bytes)?)
 }
 
@@ -185,14 +218,13 @@ fn add_manifest(
     limits: &Limits,
 ) -> Result<(), TreeError> {
     let digest = descriptor.digest.clone();
-    let config_descriptor = document.config.ok_or_else(|| invalid(&digest, "it has no configuration".to_owned()))?;
-    let layers = document.layers.unwrap_or_default();
-    if layers.len() > limits.layers {
-        return Err(invalid(&digest, format!("it has {} layers; the limit is {}", layers.len(), limits.layers)));
-    }
-    let is_image = descriptor.annotation(REFERENCE_TYPE).is_none();
+    let no_config = || invalid(&digest, "it has no configuration".to_owned());
+    let config_descriptor = document.config.as_ref().ok_or_else(no_config)?;
+    let layers = document.layers.as_deref().unwrap_or_default();
+    check_layers(&digest, layers, limits)?;
+    let is_image = !descriptor.is_attestation();
     let mut blobs = BTreeSet::from([digest.clone()]);
-    let missing = present(source, layers.iter().chain([&config_descriptor]), &mut blobs)?;
+    let missing = present(source, layers.iter().chain([config_descriptor]), &mut blobs)?;
     if let (Some(missing), true) = (&missing, is_image) {
         let platform = descriptor.platform.as_ref().map(WirePlatform::to_platform);
         tree.incomplete.push((platform, missing.clone()));
@@ -201,17 +233,39 @@ fn add_manifest(
         tree.blobs.append(&mut blobs);
         return Ok(());
     }
+    let node = node(source, descriptor, document, limits)?;
+    if platform.is_some_and(|wanted| !node.config.platform.satisfies(wanted)) {
+        return Ok(());
+    }
+    tree.blobs.append(&mut blobs);
+    tree.nodes.push(node);
+    Ok(())
+}
+
+/// Reads a manifest's configuration and what it says about the layers, which need not be there.
+pub(crate) fn node(
+    source: &dyn BlobSource,
+    descriptor: Descriptor,
+    document: Document,
+    limits: &Limits,
+) -> Result<Node, TreeError> {
+    let digest = descriptor.digest.clone();
+    let config_descriptor = document.config.ok_or_else(|| invalid(&digest, "it has no configuration".to_owned()))?;
+    let layers = document.layers.unwrap_or_default();
+    check_layers(&digest, &layers, limits)?;
     let config = read_document(source, &config_descriptor, limits)?;
     let config = config::parse(&config, &fallback_platform(&descriptor, &layers)).map_err(|source| {
         TreeError::Parse { what: "configuration", digest: config_descriptor.digest.clone(), source }
     })?;
-    if platform.is_some_and(|wanted| !config.platform.satisfies(wanted)) {
-        return Ok(());
-    }
-    tree.blobs.append(&mut blobs);
     let layers = describe_layers(&digest, layers, config.configuration.rootfs().diff_ids())?;
     let annotations = document.annotations.unwrap_or_default();
-    tree.nodes.push(Node { descriptor, config_descriptor, annotations, config, layers });
+    Ok(Node { descriptor, config_descriptor, annotations, config, layers })
+}
+
+fn check_layers(manifest: &Digest, layers: &[Descriptor], limits: &Limits) -> Result<(), TreeError> {
+    if layers.len() > limits.layers {
+        return Err(invalid(manifest, format!("it has {} layers; the limit is {}", layers.len(), limits.layers)));
+    }
     Ok(())
 }
 
@@ -312,6 +366,6 @@ fn module_name(layer: &Descriptor, taken: &mut BTreeSet<String>) -> String {
     name
 }
 
-fn invalid(digest: &Digest, reason: String) -> TreeError {
+pub(crate) fn invalid(digest: &Digest, reason: String) -> TreeError {
     TreeError::Invalid { digest: digest.clone(), reason }
 }

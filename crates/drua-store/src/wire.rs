@@ -36,6 +36,11 @@ impl Descriptor {
         Self { media_type: media_type.to_owned(), digest, size, platform: None, annotations: None }
     }
 
+    /// Whether it is of no image, but says something about one: where it was built, what is in it.
+    pub(crate) fn is_attestation(&self) -> bool {
+        self.annotation(REFERENCE_TYPE).is_some()
+    }
+
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }

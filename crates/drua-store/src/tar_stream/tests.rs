@@ -39,7 +39,7 @@ fn everything() -> Vec<u8> {
 
 /// Reads everything; the result and what the entries were called.
 fn walk(bytes: &[u8]) -> Result<Vec<String>, TarError> {
-    let mut reader = TarReader::new(bytes, Limits { entries: 50, ..Limits::default() });
+    let mut reader = TarReader::new(bytes, Budget::new(crate::Limits { entries: 50, ..crate::Limits::default() }));
     let mut names = Vec::new();
     while let Some(entry) = reader.next_entry()? {
         let mut data = vec![0; 700];

@@ -10,6 +10,9 @@
 mod metadata;
 mod parents;
 
+pub(crate) use parents::{Settled, settle};
+
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -22,7 +25,7 @@ use drua_types::{Classify, ErrorKind, Hint};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::Limits;
+use crate::limits::Budget;
 use crate::storage::disk_full_hints;
 use crate::tar_stream::{Entry, Kind, TarError, TarReader, printable};
 
@@ -93,36 +96,59 @@ impl Hint for ApplyError {
 }
 
 /// What was unpacked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Unpacked {
     /// Bytes of file data.
     pub(crate) bytes: u64,
     /// Whether the archive's end marker was there.
     pub(crate) ended: bool,
+    /// Directories that the tar takes for granted and that were made without looking at the layers below, which were not
+    /// there yet: [`settle`] makes them right.
+    pub(crate) implied: BTreeSet<PathBuf>,
 }
 
-/// Unpacks a tar stream into the empty directory `target`; `lowers` are the layers below it, topmost first.
+/// The layers below the one to be unpacked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Below<'a> {
+    /// Their root directories, topmost first.
+    Here(&'a [PathBuf]),
+    /// They are unpacked at the same time.
+    Later,
+}
+
+/// Unpacks a tar stream into the empty directory `target`.
 ///
 /// Reads the stream to its very end, so that the caller can compare its digest.
 pub(crate) fn unpack(
     stream: &mut dyn Read,
     target: &Path,
-    lowers: &[PathBuf],
-    limits: Limits,
+    below: Below<'_>,
+    budget: &Budget,
 ) -> Result<Unpacked, ApplyError> {
-    let open = |path: &Path| {
-        let entry = path.display().to_string();
-        Root::open(path).map_err(|source| ApplyError::Entry { action: "open", entry, source })
+    let lowers = match below {
+        Below::Here(lowers) => lowers.iter().map(|path| open_root(path)).collect::<Result<_, _>>()?,
+        Below::Later => Vec::new(),
     };
-    let lowers = lowers.iter().map(|path| open(path)).collect::<Result<_, _>>()?;
-    let mut unpacker = Unpacker { root: open(target)?, lowers, parent: None, directories: Vec::new(), bytes: 0 };
-    let mut reader = TarReader::new(stream, limits);
+    let mut unpacker = Unpacker {
+        root: open_root(target)?,
+        lowers,
+        parent: None,
+        directories: Vec::new(),
+        bytes: 0,
+        implied: BTreeSet::new(),
+        budget: budget.clone(),
+    };
+    let mut reader = TarReader::new(stream, budget.clone());
     let tar_error = |source| ApplyError::Tar { source };
     while let Some(entry) = reader.next_entry().map_err(tar_error)? {
         unpacker.apply(&entry, &mut reader)?;
     }
     unpacker.finish()?;
-    let done = Unpacked { bytes: unpacker.bytes, ended: reader.ended() };
+    let implied = match below {
+        Below::Here(_) => BTreeSet::new(),
+        Below::Later => unpacker.implied,
+    };
+    let done = Unpacked { bytes: unpacker.bytes, ended: reader.ended(), implied };
     let rest = io::copy(reader.into_inner(), &mut io::sink());
     rest.map_err(|source| tar_error(TarError::Read { source }))?;
     Ok(done)
@@ -136,6 +162,9 @@ struct Unpacker {
     /// Their times are set last, since creating what is in them changes them.
     directories: Vec<(PathBuf, (i64, u32))>,
     bytes: u64,
+    /// Directories that neither this tar nor, as far as was looked, the layers below have.
+    implied: BTreeSet<PathBuf>,
+    budget: Budget,
 }
 
 /// Where an entry goes: its parent directory and its name in it.
@@ -177,8 +206,7 @@ impl Unpacker {
         let root = self.root.open_no_links(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY);
         let root = root.map_err(failed("open", entry))?;
         metadata::apply(&root, entry)?;
-        self.directories.push((PathBuf::from("."), entry.mtime));
-        Ok(())
+        self.remember(PathBuf::from("."), entry.mtime, entry)
     }
 
     fn directory(&mut self, place: &Place<'_>, path: &Path, entry: &Entry) -> Result<(), ApplyError> {
@@ -193,8 +221,22 @@ impl Unpacker {
         if replaces_whiteout {
             metadata::set_opaque(&dir).map_err(failed("mark opaque", entry))?;
         }
-        self.directories.push((path.to_owned(), entry.mtime));
+        self.implied.remove(path);
+        self.remember(path.to_owned(), entry.mtime, entry)
+    }
+
+    fn remember(&mut self, path: PathBuf, mtime: (i64, u32), entry: &Entry) -> Result<(), ApplyError> {
+        self.charge(&path, entry)?;
+        self.directories.push((path, mtime));
         Ok(())
+    }
+
+    /// Counts a name that is kept in memory.
+    fn charge(&self, path: &Path, entry: &Entry) -> Result<(), ApplyError> {
+        self.budget.name(path.as_os_str().len()).map_err(|error| {
+            let source = TarError::Limit { entry: printable(&entry.path), reason: error.to_string() };
+            ApplyError::Tar { source }
+        })
     }
 
     fn file(&mut self, place: &Place<'_>, entry: &Entry, data: &mut TarReader<impl Read>) -> Result<(), ApplyError> {
@@ -368,6 +410,11 @@ impl Unpacker {
         }
         Ok(())
     }
+}
+
+fn open_root(path: &Path) -> Result<Root, ApplyError> {
+    let entry = || path.display().to_string();
+    Root::open(path).map_err(|source| ApplyError::Entry { action: "open", entry: entry(), source })
 }
 
 /// The entry's path without leading `/` and without `.`; `..` is refused.

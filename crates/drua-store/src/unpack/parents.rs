@@ -4,9 +4,10 @@
 //! leads to. Unpacked beside each other, as here, such a layer would put an empty `lib` of mode 0755 over the real one.
 //! So what is missing is looked up in the layers below and made alike: same owner and mode, or the link is followed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use drua_sys::root_fs::Root;
@@ -14,7 +15,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::metadata::{self, OPAQUE_XATTR};
-use super::{ApplyError, Unpacker, failed, refused};
+use super::{ApplyError, Unpacker, failed, open_root, refused};
 use crate::tar_stream::Entry;
 
 /// As the kernel's own limit for one lookup.
@@ -107,22 +108,7 @@ impl Unpacker {
         if is_opaque(&self.root, parent) {
             return Ok(Found::Nothing);
         }
-        for lower in &self.lowers {
-            match look_up(lower, path).map_err(failed("look up in the layers below the directory of", entry))? {
-                Some((fd, stat)) => {
-                    return match FileType::from_raw_mode(stat.st_mode) {
-                        FileType::Directory => Ok(Found::LowerDirectory(Box::new(stat))),
-                        FileType::Symlink => {
-                            read_link(&fd).map(Found::Link).map_err(failed("read a link on the way to", entry))
-                        }
-                        _ => Ok(Found::Nothing),
-                    };
-                }
-                None if hides(lower, parent) => return Ok(Found::Nothing),
-                None => {}
-            }
-        }
-        Ok(Found::Nothing)
+        find_below(&self.lowers, path, parent).map_err(failed("look up in the layers below the directory of", entry))
     }
 
     fn make_directory(&mut self, path: &Path, like: Option<&Stat>, entry: &Entry) -> Result<(), ApplyError> {
@@ -143,10 +129,16 @@ impl Unpacker {
         };
         let made = self.root.open_no_links(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed(attempt, entry))?;
         let mode = like.map_or(0o755, |stat| stat.st_mode & 0o7777);
-        if let Some(stat) = like {
-            let owner = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
-            rustix::fs::fchown(&made, Some(owner.0), Some(owner.1)).map_err(failed(attempt, entry))?;
-            self.directories.push((path.to_owned(), (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0))));
+        match like {
+            Some(stat) => {
+                let owner = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
+                rustix::fs::fchown(&made, Some(owner.0), Some(owner.1)).map_err(failed(attempt, entry))?;
+                self.remember(path.to_owned(), mtime(stat), entry)?;
+            }
+            None => {
+                self.charge(path, entry)?;
+                self.implied.insert(path.to_owned());
+            }
         }
         rustix::fs::fchmod(&made, Mode::from_raw_mode(mode)).map_err(failed(attempt, entry))?;
         if replaced {
@@ -154,6 +146,73 @@ impl Unpacker {
         }
         Ok(())
     }
+}
+
+/// What the layers below show at `path`, whose directory is `parent`.
+fn find_below(lowers: &[Root], path: &Path, parent: &Path) -> io::Result<Found> {
+    for lower in lowers {
+        match look_up(lower, path)? {
+            Some((fd, stat)) => {
+                return match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::Directory => Ok(Found::LowerDirectory(Box::new(stat))),
+                    FileType::Symlink => read_link(&fd).map(Found::Link),
+                    _ => Ok(Found::Nothing),
+                };
+            }
+            None if hides(lower, parent) => return Ok(Found::Nothing),
+            None => {}
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+/// What became of a layer that was unpacked before the ones below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It is as if they had been there.
+    Done,
+    /// A link of theirs leads elsewhere: it must be unpacked again, now that they are there.
+    Again,
+}
+
+/// Makes the directories right that a layer in `target` takes for granted, now that the layers below are there.
+pub(crate) fn settle(target: &Path, lowers: &[PathBuf], implied: &BTreeSet<PathBuf>) -> Result<Settled, ApplyError> {
+    if implied.is_empty() {
+        return Ok(Settled::Done);
+    }
+    let root = open_root(target)?;
+    let lowers = lowers.iter().map(|path| open_root(path)).collect::<Result<Vec<_>, _>>()?;
+    // Deepest first: a directory's time is set after everything in it.
+    for path in implied.iter().rev() {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let failed = |source: io::Error| ApplyError::Entry {
+            action: "look up in the layers below the directory",
+            entry: path.display().to_string(),
+            source,
+        };
+        // It may have given way to something else, or been hidden from what is below.
+        let Ok(dir) = root.open_no_links(path, OFlags::RDONLY | OFlags::DIRECTORY) else { continue };
+        if parent.ancestors().chain([path.as_path()]).any(|ancestor| is_opaque(&root, ancestor)) {
+            continue;
+        }
+        match find_below(&lowers, path, parent).map_err(failed)? {
+            Found::Link(_) => return Ok(Settled::Again),
+            Found::Directory | Found::Nothing => {}
+            Found::LowerDirectory(stat) => make_alike(&dir, &stat).map_err(|error| failed(error.into()))?,
+        }
+    }
+    Ok(Settled::Done)
+}
+
+fn make_alike(dir: &OwnedFd, stat: &Stat) -> rustix::io::Result<()> {
+    let owner = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
+    rustix::fs::fchown(dir, Some(owner.0), Some(owner.1))?;
+    rustix::fs::fchmod(dir, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    metadata::set_times(dir.as_fd(), mtime(stat))
+}
+
+fn mtime(stat: &Stat) -> (i64, u32) {
+    (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0))
 }
 
 /// What is at `path`, of which all but the last component are known to be no links.
@@ -187,6 +246,7 @@ fn hides(layer: &Root, dir: &Path) -> bool {
 }
 
 fn is_opaque(layer: &Root, dir: &Path) -> bool {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let Ok(dir) = layer.open_no_links(dir, OFlags::RDONLY | OFlags::DIRECTORY) else { return false };
     let mut value = [0_u8; 1];
     matches!(rustix::fs::fgetxattr(dir, OPAQUE_XATTR, &mut value), Ok(1) if value == *b"y")

@@ -107,7 +107,7 @@ fn limits_hold() {
         assert!(text.contains(expect), "{text}");
     };
     let many = (0..6).fold(Tar::new(), |tar, number| tar.file(&number.to_string(), ""));
-    check(many.end(), "more than 5 entries");
+    check(many.end(), "more than the limit of 5 for one image");
     let deep = "d/".repeat(200);
     check(Tar::new().pax(&[("path", deep.as_bytes())]).file("x", "").end(), "the limit is 300");
     check(Tar::new().pax(&[("SCHILY.xattr.user.x", &[b'x'; 2000])]).file("x", "").end(), "the limit is 1000");
@@ -127,7 +127,7 @@ fn limits_hold() {
         let scratch = Scratch::with(limits);
         let error = scratch.load(&oci.archive()).unwrap_err();
         let text = drua_types::error_chain(&error);
-        assert!(text.contains("larger than the limit of 1048576 bytes"), "{text}");
+        assert!(text.contains("the limit of 1048576"), "{text}");
         assert_eq!(error.kind(), ErrorKind::Invalid);
         scratch.assert_empty();
     }

@@ -9,6 +9,7 @@ mod import;
 mod layers;
 mod load;
 mod lookup;
+mod receive;
 mod remove;
 mod save;
 mod wasm;
