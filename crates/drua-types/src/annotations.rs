@@ -13,3 +13,19 @@ pub const STATE_DIR: &str = "dev.drua.state-dir";
 pub const INIT: &str = "dev.drua.init";
 /// Set to `true` when the end of an attached client's input is the end of the container's standard input.
 pub const STDIN_ONCE: &str = "dev.drua.stdin-once";
+
+/// Prefix of the annotations by which a user, not an image, sets how a Wasm guest runs. The engine hands them on unread.
+pub const WASM_PREFIX: &str = "dev.drua.wasm.";
+/// What the guest may do: [`Grants`](crate::grants::Grants), with commas between them (`--wasm-allow`, compose
+/// `x-drua-wasm: allow`).
+pub const WASM_ALLOW: &str = "dev.drua.wasm.allow";
+/// What the guest may not do, the same way (`--wasm-deny`, compose `x-drua-wasm: deny`).
+pub const WASM_DENY: &str = "dev.drua.wasm.deny";
+/// How long a command may run, or a request may take to be answered: a number of seconds. Default: no limit.
+pub const WASM_TIMEOUT: &str = "dev.drua.wasm.timeout";
+/// How many requests one instance of an HTTP component serves before it is replaced. Default 1 (WASI 0.2), 128 (0.3).
+pub const WASM_REUSE: &str = "dev.drua.wasm.reuse";
+/// How many requests an HTTP component works on at a time; more wait in line. Default 512.
+pub const WASM_CONCURRENCY: &str = "dev.drua.wasm.concurrency";
+/// What `wasi:config` answers: a JSON object of texts. Without it, the guest's environment.
+pub const WASM_CONFIG: &str = "dev.drua.wasm.config";

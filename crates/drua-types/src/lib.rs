@@ -8,6 +8,7 @@ mod digest;
 pub mod env;
 mod error;
 pub mod exit;
+pub mod grants;
 mod id;
 mod image_ref;
 mod name;
