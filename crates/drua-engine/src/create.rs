@@ -228,7 +228,7 @@ fn has_health_check(config: &Config, image: &Image) -> bool {
 }
 
 /// Later settings win; the order of first mention stays. An entry without `=` removes the variable.
-fn merge_env(base: Vec<String>, over: Vec<String>) -> Vec<String> {
+pub(crate) fn merge_env(base: Vec<String>, over: Vec<String>) -> Vec<String> {
     fn key(entry: &str) -> &str {
         entry.split_once('=').map_or(entry, |(key, _)| key)
     }

@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) volumes: Volumes,
     pub(crate) events: EventBus,
     pub(crate) registry: Registry,
+    pub(crate) leases: crate::files::Leases,
 }
 
 impl Shared {
@@ -172,6 +173,12 @@ impl Engine {
     /// What happens, as it happens.
     pub fn events(&self) -> &EventBus {
         &self.shared.events
+    }
+
+    /// Tells everyone that something was done with a container by a way that the engine does not see.
+    pub fn publish_container_event(&self, container: &Container, action: &str) {
+        let attributes = container.event_attributes();
+        self.shared.events.publish(Scope::Container, action, container.id.as_str(), attributes);
     }
 
     /// Pictures of all containers, newest first. Never waits.

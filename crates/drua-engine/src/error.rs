@@ -104,6 +104,8 @@ pub enum Error {
     },
     #[error("cannot build the runtime specification")]
     Spec(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Files(#[from] crate::files::FilesError),
     #[error("an internal task panicked: {0}")]
     Panicked(String),
     #[error("the daemon is shutting down")]
@@ -168,6 +170,7 @@ impl Classify for Error {
             Self::Denied(_) => ErrorKind::Denied,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::ImageLookup(source) => source.kind(),
+            Self::Files(source) => source.kind(),
             Self::Image { kind, .. } | Self::Network { kind, .. } => *kind,
             Self::ShuttingDown => ErrorKind::Unavailable,
             Self::Task(_)

@@ -51,11 +51,11 @@ fn root_dir(root: &Root, path: &Path) -> Option<OwnedFd> {
     root.open_no_links(path, DIRECTORY).ok()
 }
 
-fn is_whiteout(stat: &Stat) -> bool {
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-fn is_opaque(dir: &Option<OwnedFd>) -> bool {
+pub(crate) fn is_opaque(dir: &Option<OwnedFd>) -> bool {
     let mut value = [0u8; 1];
     dir.as_ref().is_some_and(|dir| {
         rustix::fs::fgetxattr(dir, "trusted.overlay.opaque", &mut value[..]).is_ok_and(|len| value[..len] == *b"y")
@@ -91,6 +91,27 @@ pub(crate) fn fill_volume(volume: &Path, path: &Path, layers: &[PathBuf]) -> Res
     copy_metadata(&target, &stat).map_err(failed)
 }
 
+/// What merges into the directory `name` of merged directories, topmost first.
+pub(crate) fn merged(sources: &[OwnedFd], name: &OsStr) -> rustix::io::Result<Vec<OwnedFd>> {
+    let mut below = Vec::new();
+    for source in sources {
+        let dir = match rustix::fs::openat(source, name, DIRECTORY, Mode::empty()) {
+            Ok(dir) => Some(dir),
+            // A layer that has nothing there hides nothing.
+            Err(rustix::io::Errno::NOENT) => continue,
+            // Something else than a directory hides what is below.
+            Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => break,
+            Err(error) => return Err(error),
+        };
+        let opaque = is_opaque(&dir);
+        below.extend(dir);
+        if opaque {
+            break;
+        }
+    }
+    Ok(below)
+}
+
 /// Copies the merged content of directories, topmost first.
 fn copy_dir(sources: &[OwnedFd], target: &OwnedFd, depth: usize) -> rustix::io::Result<()> {
     if depth > MAX_DEPTH {
@@ -111,20 +132,7 @@ fn copy_dir(sources: &[OwnedFd], target: &OwnedFd, depth: usize) -> rustix::io::
         let stat = rustix::fs::statat(&sources[first], &name, AtFlags::SYMLINK_NOFOLLOW)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                let mut below = Vec::new();
-                for source in &sources[first..] {
-                    let dir = match rustix::fs::openat(source, &name, DIRECTORY, Mode::empty()) {
-                        Ok(dir) => Some(dir),
-                        // A layer that has nothing there hides nothing.
-                        Err(rustix::io::Errno::NOENT) => continue,
-                        Err(_) => break,
-                    };
-                    let opaque = is_opaque(&dir);
-                    below.extend(dir);
-                    if opaque {
-                        break;
-                    }
-                }
+                let below = merged(&sources[first..], &name)?;
                 rustix::fs::mkdirat(target, &name, Mode::RWXU)?;
                 let copy = rustix::fs::openat(target, &name, DIRECTORY, Mode::empty())?;
                 copy_dir(&below, &copy, depth + 1)?;

@@ -23,6 +23,7 @@ mod db;
 mod engine;
 mod error;
 mod events;
+mod files;
 mod images;
 mod layered;
 mod logs;
@@ -39,6 +40,7 @@ pub use create::{CreateContainer, Created};
 pub use engine::{Engine, RemoveContainer, WaitCondition, Waited};
 pub use error::{Error, Result};
 pub use events::{Event, EventBus, Scope};
+pub use files::{Change, ChangeKind, Commit, ContainerFiles, FilesError, PathStat};
 pub use logs::LogQuery;
 pub use shim::AttachStreams;
 /// How records of a container's log look, and which of them to read.

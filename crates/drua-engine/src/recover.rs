@@ -129,6 +129,7 @@ fn load(config: EngineConfig) -> Result<(Shared, Vec<Container>)> {
         volumes,
         events: EventBus::default(),
         registry: Registry::default(),
+        leases: crate::files::Leases::default(),
     };
     Ok((shared, records))
 }

@@ -1,6 +1,5 @@
 //! Requests and responses in Docker's manner.
 
-use std::convert::Infallible;
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::pin::Pin;
@@ -25,7 +24,13 @@ const MAX_JSON_BYTES: usize = 16 << 20;
 /// Chunks that a streaming response may be ahead of its client.
 const AHEAD: usize = 64;
 
-pub(crate) type Body = BoxBody<Bytes, Infallible>;
+pub(crate) type Body = BoxBody<Bytes, Aborted>;
+
+/// A streaming answer cannot be finished: the connection breaks, so that no client takes the part for the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer ends early: {0}")]
+pub(crate) struct Aborted(String);
+
 pub(crate) type Reply = Result<Response<Body>, Failure>;
 
 /// An answer that is an error: a status and Docker's `{"message": …}`.
@@ -208,8 +213,12 @@ impl Query {
     }
 }
 
+fn never(error: std::convert::Infallible) -> Aborted {
+    match error {}
+}
+
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
-    respond(status, Empty::new().boxed())
+    respond(status, Empty::new().map_err(never).boxed())
 }
 
 pub(crate) fn no_content() -> Reply {
@@ -227,13 +236,13 @@ pub(crate) fn created(value: &impl Serialize) -> Reply {
 pub(crate) fn json_with(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let mut bytes = serde_json::to_vec(value).expect("answers have string keys and no failing serialisers");
     bytes.push(b'\n');
-    let mut response = respond(status, Full::new(Bytes::from(bytes)).boxed());
+    let mut response = respond(status, Full::new(Bytes::from(bytes)).map_err(never).boxed());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 pub(crate) fn text(body: &'static str) -> Response<Body> {
-    let mut response = respond(StatusCode::OK, Full::new(Bytes::from_static(body.as_bytes())).boxed());
+    let mut response = respond(StatusCode::OK, Full::new(Bytes::from_static(body.as_bytes())).map_err(never).boxed());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
@@ -246,8 +255,8 @@ fn respond(status: StatusCode, body: Body) -> Response<Body> {
 
 /// A response whose body is written piece by piece; the headers go out at once. Ends when the sender is dropped.
 pub(crate) fn stream(content_type: &'static str) -> (Response<Body>, Sender) {
-    let (sender, mut receiver) = mpsc::channel::<Bytes>(AHEAD);
-    let frames = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(|bytes| Ok(Frame::data(bytes)));
+    let (sender, mut receiver) = mpsc::channel::<Result<Bytes, Aborted>>(AHEAD);
+    let frames = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(|bytes| bytes.map(Frame::data));
     let mut response = respond(StatusCode::OK, http_body_util::BodyExt::boxed(StreamBody::new(frames)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     (response, Sender(sender))
@@ -255,7 +264,7 @@ pub(crate) fn stream(content_type: &'static str) -> (Response<Body>, Sender) {
 
 /// The writing end of a streaming response.
 #[derive(Debug, Clone)]
-pub(crate) struct Sender(mpsc::Sender<Bytes>);
+pub(crate) struct Sender(mpsc::Sender<Result<Bytes, Aborted>>);
 
 /// The client has gone.
 #[derive(Debug)]
@@ -263,7 +272,7 @@ pub(crate) struct ClientGone;
 
 impl Sender {
     pub(crate) async fn send(&self, bytes: impl Into<Bytes>) -> Result<(), ClientGone> {
-        self.0.send(bytes.into()).await.map_err(|_| ClientGone)
+        self.0.send(Ok(bytes.into())).await.map_err(|_| ClientGone)
     }
 
     /// One JSON object and Docker's line end.
@@ -273,7 +282,13 @@ impl Sender {
 
     /// As [`Sender::json`], from the blocking pool.
     pub(crate) fn blocking_json(&self, value: &impl Serialize) -> Result<(), ClientGone> {
-        self.0.blocking_send(json_line(value)).map_err(|_| ClientGone)
+        self.0.blocking_send(Ok(json_line(value))).map_err(|_| ClientGone)
+    }
+
+    /// Breaks the connection, from the blocking pool: what was sent so far is not the whole.
+    pub(crate) fn abort(&self, why: impl Display) {
+        // A client that has gone knows already.
+        let _ = self.0.blocking_send(Err(Aborted(why.to_string())));
     }
 
     /// Completes when the client has gone.
@@ -292,7 +307,7 @@ fn json_line(value: &impl Serialize) -> Bytes {
 impl Write for Sender {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the client has gone");
-        self.0.blocking_send(Bytes::copy_from_slice(buffer)).map_err(gone)?;
+        self.0.blocking_send(Ok(Bytes::copy_from_slice(buffer))).map_err(gone)?;
         Ok(buffer.len())
     }
 

@@ -10,7 +10,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::http::{Body, Call, Failure, Query, Reply, RequestBody};
-use crate::routes::{attach, containers, images, networks, swarm, system, volumes};
+use crate::routes::{attach, containers, files, images, networks, swarm, system, volumes};
 
 /// Answers one request.
 pub(crate) async fn serve(engine: Engine, request: Request<Incoming>) -> Response<Body> {
@@ -84,7 +84,7 @@ async fn system_routes(engine: Engine, method: &Method, path: &[&str], call: Cal
         ("GET", ["system", "df"]) => system::disk_usage(engine).await,
         ("POST", ["auth"]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "registries are not supported yet")),
         (_, ["exec", ..]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "exec is not supported yet")),
-        ("POST", ["commit"]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "commit is not supported yet")),
+        ("POST", ["commit"]) => files::commit(engine, call).await,
         ("POST", ["build", ..]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "builds are not supported yet")),
         ("GET", ["plugins"]) => crate::http::json(&[(); 0]),
         (_, ["swarm" | "services" | "tasks" | "nodes" | "secrets" | "configs", ..]) => swarm::answer(path),
@@ -111,8 +111,13 @@ async fn container_routes(engine: Engine, method: &Method, path: &[&str], call: 
         ("GET", [name, "top"]) => containers::top(&engine, name).await,
         ("GET", [name, "logs"]) => attach::logs(&engine, name, &call).await,
         ("POST", [name, "attach"]) => attach::attach(&engine, name, call).await,
+        ("HEAD", [name, "archive"]) => files::stat(engine, name, &call).await,
+        ("GET", [name, "archive"]) => files::read(engine, name, &call).await,
+        ("PUT", [name, "archive"]) => files::write(engine, name, call).await,
+        ("GET", [name, "changes"]) => files::changes(&engine, name).await,
+        ("GET", [name, "export"]) => files::export(engine, name).await,
         ("DELETE", [name]) => containers::remove(&engine, name, &call).await,
-        (_, [_, "exec" | "archive" | "changes" | "export" | "stats" | "attach", ..]) => {
+        (_, [_, "exec" | "stats" | "attach", ..]) => {
             Err(Failure::new(StatusCode::NOT_IMPLEMENTED, format!("{} is not supported yet", path[1])))
         }
         _ => no_such_page(),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use drua_types::{Classify, ErrorKind, Port, Signal};
 use oci_spec::image::Config;
+use serde_json::Value;
 
 /// An instruction that is none, or not one that can change a configuration.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -30,6 +31,28 @@ impl Classify for ChangeError {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
     }
+}
+
+/// Applies instructions to the `config` object of an image's configuration; what OCI does not know in it stays.
+///
+/// # Errors
+/// [`ChangeError`].
+pub fn apply_changes(config: Value, changes: &[String]) -> Result<Value, ChangeError> {
+    if changes.is_empty() {
+        return Ok(config);
+    }
+    let invalid = |error: serde_json::Error| ChangeError::Invalid {
+        change: changes.join("; ").chars().take(200).collect(),
+        reason: format!("the configuration that it changes is damaged: {error}"),
+    };
+    let mut typed: Config = serde_json::from_value(config.clone()).map_err(invalid)?;
+    changes.iter().try_for_each(|change| apply(&mut typed, change))?;
+    let (Value::Object(mut all), Value::Object(changed)) = (config, serde_json::to_value(typed).map_err(invalid)?)
+    else {
+        return Ok(Value::Null);
+    };
+    all.extend(changed);
+    Ok(Value::Object(all))
 }
 
 /// Applies one instruction.

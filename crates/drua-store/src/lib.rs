@@ -34,6 +34,7 @@ mod image;
 mod import;
 mod layers;
 mod limits;
+pub mod live;
 mod load;
 mod lookup;
 mod media;
@@ -51,7 +52,7 @@ mod tree;
 mod unpack;
 mod wire;
 
-pub use changes::ChangeError;
+pub use changes::{ChangeError, apply_changes};
 pub use config::{DockerFields, Healthcheck};
 pub use contents::Contents;
 pub use history::HistoryEntry;

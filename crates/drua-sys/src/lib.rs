@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod child;
 pub mod fork;
 pub mod mount_attr;
+pub mod mount_ns;
 pub mod netns;
 pub mod pidfd;
 pub mod root_fs;

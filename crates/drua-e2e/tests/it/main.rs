@@ -9,6 +9,7 @@ mod clients;
 mod compose;
 mod crash;
 mod faults;
+mod files;
 mod images;
 mod lifecycle;
 mod linux;

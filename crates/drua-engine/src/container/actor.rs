@@ -224,6 +224,7 @@ impl Actor {
         state::may_start(&self.container.id, self.container.state.status)?;
         self.container.manually_stopped = false;
         blocking::beside(drua_runtime::cgroup::expect_joins);
+        let _files = self.shared.leases.own(&self.container.id).await;
         let started = self.try_start().await;
         let shims = self.shared.shims.clone();
         blocking::beside(move || shims.refill());
@@ -534,6 +535,7 @@ impl Actor {
         if let Some(timer) = self.waiter.take() {
             timer.abort();
         }
+        let _files = self.shared.leases.own(&self.container.id).await;
         let before = self.container.state.clone();
         let shared = self.shared.clone();
         let forgotten = match self.apply(StateEvent::Removing) {

@@ -144,7 +144,7 @@ fn materialise(echo: &mut Value, host: &HostConfig) {
     }
 }
 
-fn config(request: models::ContainerCreateBody) -> Result<Config> {
+pub(crate) fn config(request: models::ContainerCreateBody) -> Result<Config> {
     let mut exposed_ports = BTreeSet::new();
     for port in request.exposed_ports.unwrap_or_default() {
         exposed_ports.insert(port.parse().map_err(Failure::invalid)?);

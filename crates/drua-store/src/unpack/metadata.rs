@@ -14,7 +14,7 @@ use crate::tar_stream::Entry;
 pub(crate) const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 
 /// Owner first: changing it clears set-id bits and file capabilities.
-pub(super) fn apply(fd: impl AsFd, entry: &Entry) -> Result<(), ApplyError> {
+pub(crate) fn apply(fd: impl AsFd, entry: &Entry) -> Result<(), ApplyError> {
     let fd = fd.as_fd();
     let (uid, gid) = owner(entry);
     rustix::fs::fchown(fd, uid, gid).map_err(failed("set the owner of", entry))?;
@@ -40,7 +40,7 @@ pub(super) fn apply_to_node(dir: impl AsFd, name: &OsStr, entry: &Entry) -> Resu
     set_times_at(dir, name, entry)
 }
 
-pub(super) fn set_times(fd: BorrowedFd<'_>, mtime: (i64, u32)) -> rustix::io::Result<()> {
+pub(crate) fn set_times(fd: BorrowedFd<'_>, mtime: (i64, u32)) -> rustix::io::Result<()> {
     rustix::fs::futimens(fd, &timestamps(mtime))
 }
 
@@ -62,20 +62,20 @@ fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
     (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
 }
 
-fn timestamps((seconds, nanos): (i64, u32)) -> Timestamps {
+pub(crate) fn timestamps((seconds, nanos): (i64, u32)) -> Timestamps {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
     Timestamps { last_access: time, last_modification: time }
 }
 
 /// Attributes that an image may set. Above all not `trusted.overlay.*`, with which a layer could redirect lookups.
-fn is_allowed(name: &[u8]) -> bool {
+pub(crate) fn is_allowed(name: &[u8]) -> bool {
     match name {
         b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default" => true,
         _ => name.starts_with(b"user.") && !name.starts_with(b"user.overlay.") && !name.contains(&0),
     }
 }
 
-fn set_xattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> rustix::io::Result<()> {
+pub(crate) fn set_xattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> rustix::io::Result<()> {
     match rustix::fs::fsetxattr(fd, OsStr::from_bytes(name), value, XattrFlags::empty()) {
         // The filesystem keeps none; Docker goes on too.
         Err(Errno::OPNOTSUPP) => {

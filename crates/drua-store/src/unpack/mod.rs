@@ -7,9 +7,10 @@
 //! Does not decompress, verify digests or know images. Needs root (see the crate's docs). The target must be private to
 //! the caller until this is done.
 
-mod metadata;
+pub(crate) mod metadata;
 mod parents;
 
+pub(crate) use metadata::OPAQUE_XATTR;
 pub(crate) use parents::{Settled, settle};
 
 use std::collections::BTreeSet;
@@ -78,7 +79,8 @@ impl Classify for ApplyError {
                     | Errno::LOOP
                     | Errno::INVAL
                     | Errno::MLINK
-                    | Errno::FBIG,
+                    | Errno::FBIG
+                    | Errno::ROFS,
                 ) => ErrorKind::Invalid,
                 _ => ErrorKind::Internal,
             },
@@ -418,7 +420,7 @@ fn open_root(path: &Path) -> Result<Root, ApplyError> {
 }
 
 /// The entry's path without leading `/` and without `.`; `..` is refused.
-fn relative(path: &[u8], entry: &Entry) -> Result<PathBuf, ApplyError> {
+pub(crate) fn relative(path: &[u8], entry: &Entry) -> Result<PathBuf, ApplyError> {
     if path.contains(&0) {
         return Err(refused(entry, "its name has a NUL byte"));
     }
@@ -450,11 +452,11 @@ fn is_whiteout(place: &Place<'_>) -> bool {
     rustix::fs::statat(&place.dir, place.name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| metadata::is_whiteout(&stat))
 }
 
-fn refused(entry: &Entry, reason: &'static str) -> ApplyError {
+pub(crate) fn refused(entry: &Entry, reason: &'static str) -> ApplyError {
     ApplyError::Refused { entry: printable(&entry.path), reason }
 }
 
 /// For `map_err`: says what was attempted on which entry.
-fn failed<E: Into<io::Error>>(action: &'static str, entry: &Entry) -> impl FnOnce(E) -> ApplyError {
+pub(crate) fn failed<E: Into<io::Error>>(action: &'static str, entry: &Entry) -> impl FnOnce(E) -> ApplyError {
     move |error| ApplyError::Entry { action, entry: printable(&entry.path), source: error.into() }
 }
