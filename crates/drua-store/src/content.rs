@@ -103,6 +103,17 @@ impl Content {
         Ok(found)
     }
 
+    /// What is among the blobs and is none.
+    pub(crate) fn strangers(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let list = || StorageError::file("list", &self.blobs);
+        let entries = fs_err::read_dir(&self.blobs).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(list())?;
+        let is_blob = |entry: &fs_err::DirEntry| {
+            let name = entry.file_name().to_str().map(|name| format!("sha256:{name}").parse::<Digest>().is_ok());
+            name == Some(true) && entry.file_type().is_ok_and(|kind| kind.is_file())
+        };
+        Ok(entries.into_iter().filter(|entry| !is_blob(entry)).map(|entry| entry.path()).collect())
+    }
+
     /// Removes a blob.
     pub(crate) fn delete(&self, digest: &Digest) -> Result<(), StorageError> {
         let path = self.blobs.join(digest.hex());

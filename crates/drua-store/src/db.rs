@@ -178,6 +178,18 @@ impl Db {
         })
     }
 
+    /// Which image needs which blob; images that were removed while in use included.
+    pub(crate) fn image_blobs(&self) -> Result<Vec<(Digest, Digest)>, StorageError> {
+        self.query("list blobs", "SELECT id, digest FROM image_blob", [], |row| Ok((parse(row, 0)?, parse(row, 1)?)))
+    }
+
+    /// Which image needs which layer; images that were removed while in use included.
+    pub(crate) fn image_layers(&self) -> Result<Vec<(Digest, Digest)>, StorageError> {
+        self.query("list layers", "SELECT id, chain_id FROM image_layer", [], |row| {
+            Ok((parse(row, 0)?, parse(row, 1)?))
+        })
+    }
+
     /// Every blob that some image needs.
     pub(crate) fn blobs(&self) -> Result<BTreeSet<Digest>, StorageError> {
         let rows = self.query("list blobs", "SELECT DISTINCT digest FROM image_blob", [], |row| parse(row, 0))?;

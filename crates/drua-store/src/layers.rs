@@ -143,6 +143,12 @@ impl Layers {
         }
     }
 
+    /// What is in the directory and is no layer, nor on its way to be one.
+    pub(crate) fn strangers(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let known = |name: &String| name.starts_with(".tmp-") || format!("sha256:{name}").parse::<Digest>().is_ok();
+        Ok(self.names()?.into_iter().filter(|name| !known(name)).map(|name| self.dir.join(name)).collect())
+    }
+
     fn names(&self) -> Result<Vec<String>, StorageError> {
         let list = StorageError::file("list", &self.dir);
         let entries = fs_err::read_dir(&self.dir).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(list)?;
@@ -172,6 +178,11 @@ struct New {
 impl Batch {
     pub(crate) fn new(layers: &Layers, limits: Limits) -> Self {
         Self { layers: layers.clone(), budget: Budget::new(limits), new: Mutex::default() }
+    }
+
+    /// Where a layer of this batch is until it is published.
+    pub(crate) fn staged_path(&self, chain_id: &Digest) -> PathBuf {
+        self.path(chain_id)
     }
 
     /// Whether a layer is unpacked, published or not.
@@ -292,6 +303,19 @@ impl Batch {
                 }
             }
         }
+        sync_dir(&self.layers.dir)
+    }
+
+    /// Puts this batch's copy of a layer in the place of the one that is there, in one step.
+    pub(crate) fn replace(&self, chain_id: &Digest) -> Result<(), StorageError> {
+        let dir = fs_err::File::open(&self.layers.dir).map_err(StorageError::file("open", &self.layers.dir))?;
+        let synced = rustix::fs::syncfs(&dir).map_err(io::Error::from);
+        synced.map_err(StorageError::file("sync", &self.layers.dir))?;
+        let Some(new) = self.lock().iter().find(|new| new.chain_id == *chain_id).cloned() else { return Ok(()) };
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        let swapped = rustix::fs::renameat_with(&dir, new.temporary.as_str(), &dir, chain_id.hex(), flags);
+        swapped.map_err(|error| StorageError::file("replace", &self.layers.path(chain_id))(error.into()))?;
+        // What has the temporary name now is the old one, which goes when this is dropped.
         sync_dir(&self.layers.dir)
     }
 

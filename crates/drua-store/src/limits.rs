@@ -30,8 +30,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            entries: 2_000_000,
-            unpacked_bytes: 128 << 30,
+            entries: 1_000_000,
+            unpacked_bytes: 64 << 30,
             extents: 4 << 20,
             names_bytes: 64 << 20,
             path_bytes: 4096,

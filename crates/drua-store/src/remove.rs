@@ -179,6 +179,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Removes an image that nothing uses, with all its names, as a prune does; empty when something does use it. The
+    /// content goes with the next [`Store::sweep`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn remove_unused(
+        &self,
+        id: &Digest,
+        in_use: &dyn Fn(&Digest) -> Option<ImageUse>,
+    ) -> Result<Vec<Removed>, StorageError> {
+        let names = {
+            let held = self.holds.freeze();
+            if held.is_image_held(id) || in_use(id).is_some() || self.db.image(id)?.is_none() {
+                return Ok(Vec::new());
+            }
+            let names = self.db.names_of(id)?;
+            self.db.remove_image(id)?;
+            names
+        };
+        self.write_index()?;
+        Ok(names.into_iter().map(Removed::Untagged).chain([Removed::Deleted(id.clone())]).collect())
+    }
+}
+
 /// Docker's rules (moby, daemon/images/image_delete.go describes them), as a function of what is known.
 fn plan(
     name: &str,

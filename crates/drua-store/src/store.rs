@@ -216,7 +216,7 @@ impl Store {
         Ok(position.map(|position| self.image(top, names, platforms, tree.nodes.swap_remove(position))))
     }
 
-    fn image(&self, top: &Descriptor, names: Vec<ImageRef>, platforms: Vec<Platform>, node: Node) -> Image {
+    pub(crate) fn image(&self, top: &Descriptor, names: Vec<ImageRef>, platforms: Vec<Platform>, node: Node) -> Image {
         let content_size = node.content_size();
         let unpacked: u64 = node.layers.iter().map(|layer| self.unpacked_size(layer)).sum();
         let wasm_module = node.wasm_module();

@@ -18,6 +18,9 @@ pub(crate) const TITLE: &str = "org.opencontainers.image.title";
 /// On a descriptor: this manifest is no image but says something about one (BuildKit's attestations).
 pub(crate) const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
+/// On such a descriptor: the digest of the manifest that it is about.
+pub(crate) const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+
 /// OCI image-spec, descriptor.md.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

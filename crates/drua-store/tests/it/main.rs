@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "these are tests, helpers included")]
 
+mod check;
 mod crash;
 mod fixture;
 mod hostile;
