@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use drua_store::{Force, Image, ImageUse, Import, LoadEvent, Loaded, Removed};
+use drua_store::{Annotate, CheckReport, Force, Image, ImageUse, Import, LoadEvent, Loaded, Removed, Repair};
 use drua_types::{Digest, ImageRef, Platform};
 
 use crate::container::Container;
@@ -27,6 +27,7 @@ impl Engine {
         for image in &loaded {
             self.image_event("load", &image.id, None);
         }
+        self.precompile(loaded.iter().map(|image| image.id.clone()).collect());
         Ok(loaded)
     }
 
@@ -37,6 +38,7 @@ impl Engine {
     pub fn import_image(&self, tar: &mut dyn Read, import: Import) -> Result<Digest> {
         let id = self.shared.store.import(tar, import).map_err(Error::image("import the root filesystem"))?;
         self.image_event("import", &id, None);
+        self.precompile(vec![id.clone()]);
         Ok(id)
     }
 
@@ -58,6 +60,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes an index of images, one for each platform, under a name. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::Image`] with the store's `IndexError`.
+    pub fn make_index(&self, name: &ImageRef, images: &[String]) -> Result<Digest> {
+        let id = self.shared.store.make_index(name, images).map_err(Error::image("make the manifest list"))?;
+        self.image_event("tag", &id, Some(&name.familiar()));
+        Ok(id)
+    }
+
+    /// Changes what an index says about one of its manifests. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::Image`] with the store's `IndexError`.
+    pub fn annotate_index(&self, name: &ImageRef, manifest: &str, change: &Annotate) -> Result<Digest> {
+        let annotated = self.shared.store.annotate_index(name, manifest, change);
+        let id = annotated.map_err(Error::image("annotate the manifest list"))?;
+        self.image_event("tag", &id, Some(&name.familiar()));
+        Ok(id)
+    }
+
     /// Removes a name, and the image with its last name. Blocking.
     ///
     /// # Errors
@@ -65,13 +88,45 @@ impl Engine {
     pub fn remove_image(&self, name: &str, force: Force) -> Result<Vec<Removed>> {
         let in_use = |id: &Digest| image_use(&self.containers(), id);
         let removed = self.shared.store.remove(name, force, &in_use).map_err(Error::image("remove the image"))?;
-        for removal in &removed {
+        self.removal_events(&removed);
+        Ok(removed)
+    }
+
+    /// Removes those of these images that nothing uses, then all content that nothing needs, interrupted downloads
+    /// included; returns what went and how many bytes that freed. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when the disk or the database fails.
+    pub fn prune_images(&self, ids: &[Digest]) -> Result<(Vec<Removed>, u64)> {
+        let failed = || Error::image("prune images");
+        let in_use = |id: &Digest| image_use(&self.containers(), id);
+        let mut removed = Vec::new();
+        for id in ids {
+            let gone = self.shared.store.remove_unused(id, &in_use).map_err(failed())?;
+            self.removal_events(&gone);
+            removed.extend(gone);
+        }
+        let swept = self.shared.store.sweep(&in_use).map_err(failed())?;
+        let partial = self.shared.store.prune_partials().map_err(failed())?;
+        Ok((removed, swept.bytes + partial))
+    }
+
+    /// Verifies the image store, and repairs it if asked to. Blocking, and long.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when the disk or the database fails.
+    pub fn check_images(&self, repair: Repair) -> Result<CheckReport> {
+        let in_use = |id: &Digest| image_use(&self.containers(), id);
+        self.shared.store.check(repair, &in_use).map_err(Error::image("check the image store"))
+    }
+
+    fn removal_events(&self, removed: &[Removed]) {
+        for removal in removed {
             match removal {
                 Removed::Untagged(name) => self.image_event_text("untag", &name.familiar()),
                 Removed::Deleted(id) => self.image_event("delete", id, None),
             }
         }
-        Ok(removed)
     }
 
     /// Removes content that no image and no container needs any more. Blocking; failures are logged.

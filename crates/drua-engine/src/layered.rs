@@ -22,20 +22,26 @@ const MAX_DEPTH: usize = 256;
 
 /// The first `limit` bytes of a file, or nothing when there is no such regular file.
 pub(crate) fn read(layers: &[PathBuf], path: &str, limit: u64) -> Vec<u8> {
-    let path = Path::new(path);
+    let mut content = Vec::new();
+    if let Some(file) = open(layers, Path::new(path)) {
+        // Half a file is as good as none of it: the caller looks for names.
+        let _ = file.take(limit).read_to_end(&mut content);
+    }
+    content
+}
+
+/// A regular file for reading, or nothing when there is none.
+pub(crate) fn open(layers: &[PathBuf], path: &Path) -> Option<std::fs::File> {
     for layer in layers {
         let Ok(root) = Root::open(layer) else { continue };
         if let Ok(fd) = root.open_regular(path) {
-            let mut content = Vec::new();
-            // Half a file is as good as none of it: the caller looks for names.
-            let _ = std::fs::File::from(fd).take(limit).read_to_end(&mut content);
-            return content;
+            return Some(std::fs::File::from(fd));
         }
         if is_hidden_below(&root, path) {
             break;
         }
     }
-    Vec::new()
+    None
 }
 
 /// Whether this layer whites `path` out, or one of its parents is opaque.

@@ -10,7 +10,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::http::{Body, Call, Failure, Query, Reply, RequestBody};
-use crate::routes::{attach, containers, files, images, networks, swarm, system, volumes};
+use crate::routes::{attach, containers, extras, files, images, networks, swarm, system, volumes};
 
 /// Answers one request.
 pub(crate) async fn serve(engine: Engine, request: Request<Incoming>) -> Response<Body> {
@@ -81,6 +81,10 @@ async fn system_routes(engine: Engine, method: &Method, path: &[&str], call: Cal
         ("GET", ["version"]) => system::version(),
         ("GET", ["info"]) => system::info(&engine).await,
         ("GET", ["events"]) => system::events(&engine, &call),
+        ("POST", ["drua", "v1", "system", "check"]) => extras::check(engine, call).await,
+        ("POST", ["drua", "v1", "manifests", "create"]) => extras::create_index(engine, call).await,
+        ("POST", ["drua", "v1", "manifests", "annotate"]) => extras::annotate_index(engine, call).await,
+        ("GET", ["drua", "v1", "manifests", "inspect"]) => extras::inspect_document(engine, call).await,
         ("GET", ["system", "df"]) => system::disk_usage(engine).await,
         ("POST", ["auth"]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "registries are not supported yet")),
         (_, ["exec", ..]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "exec is not supported yet")),

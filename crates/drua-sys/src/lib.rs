@@ -4,7 +4,6 @@
 
 pub mod bpf;
 pub mod child;
-pub mod clone;
 pub mod fork;
 pub mod mount_attr;
 pub mod mount_ns;

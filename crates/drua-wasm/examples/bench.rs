@@ -47,13 +47,7 @@ fn guest(module: &str, aot: &str, tell: bool) -> Result<ExitCode> {
     let begun = Instant::now();
     let prepared = ready(module.as_ref(), aot.as_ref())?;
     let after = Instant::now();
-    let run = WasmRun {
-        prepared,
-        args: vec![module.to_owned()],
-        env: Vec::new(),
-        cwd: "/".into(),
-        settings: drua_wasm::Settings::default(),
-    };
+    let run = WasmRun { prepared, args: vec![module.to_owned()], env: Vec::new(), cwd: "/".into() };
     let status = run.run();
     if tell {
         println!("prepare {:?}, run {:?}", after - begun, after.elapsed());

@@ -26,6 +26,5 @@ pub use artifact::{Kind, Metadata, Resources, Target};
 pub use cache::CacheError;
 pub use compile::{MODULE_LIMIT, compile_main};
 pub use drua_types::wasm::{ImageFacts, Magic, detect, split_entrypoint};
-pub use engine::Profile;
 pub use prepare::{Compiler, Prepare, PrepareError, Prepared, prepare};
-pub use run::{InvalidSetting, Settings, WasmRun};
+pub use run::WasmRun;

@@ -3,6 +3,8 @@
 //! One binary, five roles. The role is chosen here, before any thread or runtime exists, since the shim has to fork while
 //! it has one thread. The fifth role, a container's init, is a fork of the shim and never comes through `main`.
 
+mod precompile;
+
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         _ if called_as == SHIM_NAME => drua_shim::main(args.into_iter().skip(1)),
         "shim" => drua_shim::main(args.into_iter().skip(2)),
         "wasm-compile" => drua_wasm::compile_main(),
+        "wasm-precompile" => precompile::main(&args[2..]),
         _ if DaemonArgs::is_daemon(&args) => ExitCode::from(daemon(&args)),
         _ => ExitCode::from(drua_cli::main(args)),
     }

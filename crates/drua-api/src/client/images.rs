@@ -1,6 +1,7 @@
 //! Images: `/images/…`.
 
 use bytes::Bytes;
+use drua_types::ImageRef;
 
 use super::{ByteStream, Call, Client, JsonStream, RequestBody};
 use crate::models::{
@@ -54,13 +55,51 @@ impl Client {
     }
 
     /// Everything about an image, as the daemon wrote it.
-    pub async fn image_inspect_raw(&self, name: &str) -> Result<Bytes, ClientError> {
-        self.bytes(Call::get(path(name, "/json"))).await
+    ///
+    /// `platform` is OCI's JSON object, here and below.
+    pub async fn image_inspect_raw(&self, name: &str, platform: Option<&str>) -> Result<Bytes, ClientError> {
+        self.bytes(Call::get(path(name, "/json")).query(Query::new().with_some("platform", platform))).await
+    }
+
+    /// Images with their manifests (`images --tree`), as the daemon wrote them.
+    pub async fn image_tree_raw(&self, filters: &Filters) -> Result<Bytes, ClientError> {
+        let query = Query::new().flag("manifests", true).filters(filters);
+        self.bytes(Call::get("/images/json").query(query)).await
+    }
+
+    /// Makes an index of images that are here.
+    pub async fn manifest_create(&self, name: &ImageRef, images: &[String]) -> Result<(), ClientError> {
+        let query = Query::new().with("name", &name.to_string());
+        let query = images.iter().fold(query, |query, image| query.with("image", image));
+        self.done(Call::post("/drua/v1/manifests/create").query(query)).await
+    }
+
+    /// Changes what an index says about one of its manifests.
+    pub async fn manifest_annotate(
+        &self,
+        name: &ImageRef,
+        manifest: &str,
+        platform: Option<&str>,
+        annotations: &[String],
+    ) -> Result<(), ClientError> {
+        let query =
+            Query::new().with("name", &name.to_string()).with("manifest", manifest).with_some("platform", platform);
+        let query = annotations.iter().fold(query, |query, pair| query.with("annotation", pair));
+        self.done(Call::post("/drua/v1/manifests/annotate").query(query)).await
+    }
+
+    /// An image's top-level document and its descriptor.
+    pub async fn manifest_inspect(&self, name: &str) -> Result<serde_json::Value, ClientError> {
+        self.decode(Call::get("/drua/v1/manifests/inspect").query(Query::new().with("name", name))).await
     }
 
     /// How an image was made, newest step first.
-    pub async fn image_history(&self, name: &str) -> Result<Vec<ImageHistoryResponseItem>, ClientError> {
-        self.decode(Call::get(path(name, "/history"))).await
+    pub async fn image_history(
+        &self,
+        name: &str,
+        platform: Option<&str>,
+    ) -> Result<Vec<ImageHistoryResponseItem>, ClientError> {
+        self.decode(Call::get(path(name, "/history")).query(Query::new().with_some("platform", platform))).await
     }
 
     /// Gives an image another name.
@@ -93,8 +132,9 @@ impl Client {
     }
 
     /// An archive of images.
-    pub async fn image_save(&self, names: &[String]) -> Result<ByteStream, ClientError> {
+    pub async fn image_save(&self, names: &[String], platform: Option<&str>) -> Result<ByteStream, ClientError> {
         let query = names.iter().fold(Query::new(), |query, name| query.with("names", name));
+        let query = query.with_some("platform", platform);
         Ok(ByteStream(self.send(Call::get("/images/get").query(query)).await?.into_body()))
     }
 

@@ -28,6 +28,32 @@ pub struct EventsOptions {
     pub filters: Filters,
 }
 
+/// What `POST /drua/v1/system/check` found.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CheckReport {
+    /// Blobs that were verified.
+    pub blobs: u64,
+    /// Unpacked layers that were compared with their blobs.
+    pub layers: u64,
+    /// Bytes of both.
+    pub bytes: u64,
+    /// What is or was wrong.
+    pub problems: Vec<CheckProblem>,
+}
+
+/// Something that is wrong in the image store.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CheckProblem {
+    /// What it is about.
+    pub subject: String,
+    /// What is wrong.
+    pub text: String,
+    /// What was done about it.
+    pub repaired: Option<String>,
+}
+
 /// Every method fails with [`ClientError`]; the daemon's refusals are [`ClientError::Api`].
 #[expect(clippy::missing_errors_doc, reason = "said once for all on the impl block")]
 impl Client {
@@ -69,6 +95,11 @@ impl Client {
             .filters(&options.filters);
         let response = self.send(Call::get("/events").query(query)).await?;
         Ok(JsonStream::new(response.into_body()))
+    }
+
+    /// Verifies the image store, and repairs it if asked to. Takes as long as reading all of it.
+    pub async fn system_check(&self, repair: bool) -> Result<CheckReport, ClientError> {
+        self.decode(Call::post("/drua/v1/system/check").query(Query::new().flag("repair", repair))).await
     }
 
     /// What uses the disk.

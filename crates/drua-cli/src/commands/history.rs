@@ -22,6 +22,9 @@ pub(crate) struct History {
     /// Only show image IDs
     #[arg(short, long)]
     quiet: bool,
+    /// Show the history of the given platform variant, for example linux/amd64
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<drua_types::Platform>,
     /// Image: name, id, or the beginning of an id
     image: String,
 }
@@ -42,7 +45,8 @@ impl History {
         let listing = Listing { headings: HEADINGS, default: if self.human { HUMAN } else { EXACT } };
         let format = if self.quiet && self.format.is_none() { Some("{{.ID}}") } else { self.format.as_deref() };
         let format = Format::parse(format, listing.default)?;
-        let history = ctx.client().await?.image_history(&self.image).await?;
+        let platform = self.platform.as_ref().map(super::load::platform_json);
+        let history = ctx.client().await?.image_history(&self.image, platform.as_deref()).await?;
         let rows: Vec<Row> = history.iter().map(|step| self.row(step)).collect();
         ctx.ui.data(listing.render(&rows, &format)?.as_bytes())?;
         Ok(exit::OK)

@@ -1,5 +1,5 @@
 use super::inspect::inspect_all;
-use super::{history, images, import, load, prune, rmi, save, tag};
+use super::{history, images, import, import_wasm, load, prune, rmi, save, tag};
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -14,6 +14,7 @@ pub(crate) struct Image {
 enum Command {
     History(history::History),
     Import(import::Import),
+    ImportWasm(import_wasm::ImportWasm),
     Inspect(Inspect),
     Load(load::Load),
     #[command(visible_alias = "list")]
@@ -31,6 +32,9 @@ struct Inspect {
     /// Format output: json, or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
+    /// Inspect the given platform variant, for example linux/amd64
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<drua_types::Platform>,
     /// Images: names, ids, or the beginnings of ids
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
@@ -41,6 +45,7 @@ impl Image {
         match self.command {
             Command::History(command) => command.run(ctx).await,
             Command::Import(command) => command.run(ctx).await,
+            Command::ImportWasm(command) => command.run(ctx).await,
             Command::Inspect(command) => command.run(ctx).await,
             Command::Load(command) => command.run(ctx).await,
             Command::Ls(command) => command.run(ctx).await,
@@ -55,7 +60,11 @@ impl Image {
 impl Inspect {
     async fn run(self, ctx: &Context) -> Outcome {
         let client = ctx.client().await?;
-        inspect_all(ctx, &self.images, self.format.as_deref(), async |name| Ok(client.image_inspect_raw(name).await?))
-            .await
+        let platform = self.platform.as_ref().map(super::load::platform_json);
+        let platform = platform.as_deref();
+        inspect_all(ctx, &self.images, self.format.as_deref(), async |name| {
+            Ok(client.image_inspect_raw(name, platform).await?)
+        })
+        .await
     }
 }

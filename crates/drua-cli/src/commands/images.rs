@@ -32,6 +32,9 @@ pub(crate) struct Images {
     /// Only show image IDs
     #[arg(short, long)]
     quiet: bool,
+    /// List multi-platform images as a tree: platforms, attestations, what is here, what is compiled
+    #[arg(long, conflicts_with_all = ["format", "quiet", "digests"])]
+    tree: bool,
     /// Only images of this name
     #[arg(value_name = "REPOSITORY[:TAG]")]
     reference: Option<String>,
@@ -55,6 +58,9 @@ const WITH_DIGESTS: &str = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.
 
 impl Images {
     pub(super) async fn run(self, ctx: &Context) -> Outcome {
+        if self.tree {
+            return super::image_tree::run(ctx, &self.filter, self.reference.as_deref()).await;
+        }
         let listing = Listing { headings: HEADINGS, default: if self.digests { WITH_DIGESTS } else { DEFAULT } };
         let format = if self.quiet && self.format.is_none() { Some("{{.ID}}") } else { self.format.as_deref() };
         let with_digests = self.digests || format.is_some_and(|format| format.contains(".Digest"));

@@ -61,7 +61,7 @@ impl Inspect {
 async fn fetch(client: &Client, kind: Kind, name: &str, size: bool) -> Result<Bytes, ClientError> {
     match kind {
         Kind::Container => client.container_inspect_raw(name, size).await,
-        Kind::Image => client.image_inspect_raw(name).await,
+        Kind::Image => client.image_inspect_raw(name, None).await,
         Kind::Network => client.network_inspect_raw(name, false).await,
         Kind::Volume => client.volume_inspect_raw(name).await,
     }

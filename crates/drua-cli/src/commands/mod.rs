@@ -9,13 +9,16 @@ mod events;
 mod export;
 mod history;
 mod image;
+mod image_tree;
 mod images;
 mod import;
+mod import_wasm;
 mod info;
 mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod manifest;
 mod network;
 mod pause;
 mod port;
@@ -31,6 +34,7 @@ mod start;
 mod stats;
 mod stop;
 mod system;
+mod system_check;
 mod system_df;
 mod tag;
 mod targets;
@@ -71,6 +75,7 @@ pub(crate) enum Command {
     Tag(tag::Tag),
     Rmi(rmi::Rmi),
     History(history::History),
+    Manifest(manifest::Manifest),
     Inspect(inspect::Inspect),
     Events(events::Events),
     Info(info::Info),
@@ -94,7 +99,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "attach", "wait", "top", "stats", "port", "export",
         ],
     ),
-    ("Images", &["images", "load", "save", "import", "tag", "rmi", "history"]),
+    ("Images", &["images", "load", "save", "import", "tag", "rmi", "history", "manifest"]),
     ("Projects", &["compose"]),
     ("Objects", &["container", "image", "network", "volume", "system"]),
     ("The daemon", &["inspect", "events", "info", "version", "daemon", "completion"]),
@@ -129,6 +134,7 @@ impl Command {
             Self::Tag(command) => command.run(ctx).await,
             Self::Rmi(command) => command.run(ctx).await,
             Self::History(command) => command.run(ctx).await,
+            Self::Manifest(command) => command.run(ctx).await,
             Self::Inspect(command) => command.run(ctx).await,
             Self::Events(command) => command.run(ctx).await,
             Self::Info(command) => command.run(ctx).await,

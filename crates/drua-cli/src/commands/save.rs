@@ -17,6 +17,9 @@ pub(crate) struct Save {
     /// Write to a file, instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Save only the given platform variant, for example linux/amd64
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<drua_types::Platform>,
     /// Images
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
@@ -24,7 +27,8 @@ pub(crate) struct Save {
 
 impl Save {
     pub(super) async fn run(self, ctx: &Context) -> Outcome {
-        let archive = ctx.client().await?.image_save(&self.images).await?;
+        let platform = self.platform.as_ref().map(super::load::platform_json);
+        let archive = ctx.client().await?.image_save(&self.images, platform.as_deref()).await?;
         write_archive(ctx, archive, self.output.as_deref(), "saving").await?;
         Ok(exit::OK)
     }

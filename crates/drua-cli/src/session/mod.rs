@@ -2,12 +2,14 @@
 
 mod attach;
 mod detach;
+mod directory;
 mod input;
 mod signals;
 mod terminal;
 
 pub(crate) use attach::{Ended, Session, copy_output};
 pub(crate) use detach::DetachKeys;
+pub(crate) use directory::archive_layout;
 pub(crate) use input::{channel_stream, read_in_background};
 pub(crate) use signals::Signals;
 pub(crate) use terminal::{RawMode, stdin_is_terminal, terminal_size};

@@ -159,7 +159,7 @@ fn a_layer_with_a_million_entries_is_refused() {
     // The same directory again and again: as many entries, and little work for the disk.
     let entry = Rootfs::new().raw(EntryType::Directory, "d", "", b"").finish();
     let layer = Layer::Tar(entry[..512].repeat(1_000_001));
-    refuses(Image::linux("bad:1").layer(layer).to_bytes(), "more than 1000000 entries");
+    refuses(Image::linux("bad:1").layer(layer).to_bytes(), "more than the limit of 1000000");
 }
 
 #[test]

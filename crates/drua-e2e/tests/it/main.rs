@@ -14,6 +14,7 @@ mod images;
 mod lifecycle;
 mod linux;
 mod network;
+mod shapes;
 mod support;
 mod system;
 mod verbs;

@@ -241,6 +241,7 @@ impl Actor {
                 Ok(())
             }
             Err(error) => {
+                let error = crate::foreign::explain(error, &self.container.platform);
                 tracing::warn!(container.id = %self.container.id, error = error_chain(&error), "start failed");
                 self.tear_down().await;
                 self.pending.clear();

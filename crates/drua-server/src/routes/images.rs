@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use drua_engine::Engine;
-use drua_store::{Force, Image, Import, LoadEvent, Removed};
-use drua_types::{Classify, ImageRef, Platform, error_chain};
+use drua_store::{Force, Image, Import, LoadEvent, ManifestInfo, ManifestKind, Removed};
+use drua_types::{Classify, Digest, ImageRef, Platform, error_chain};
 use hyper::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -39,8 +39,9 @@ pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
     let dangling = filters.flag("dangling")?;
     let manifests = call.query.flag("manifests");
     let until = filters.until(Timestamp::now())?;
-    let all = call.query.flag("all");
+    let shared_size = call.query.flag("shared-size");
     blocking(move || {
+        let usage = engine.store().usage()?;
         let containers = engine.containers();
         let mut listed = Vec::new();
         let mut images = engine.store().list()?;
@@ -64,9 +65,14 @@ pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
             }
             let users: Vec<String> =
                 containers.iter().filter(|c| c.image == image.id).map(|c| c.id.to_string()).collect();
-            let mut summary = wire::image::summary(image, all.then_some(users.len()));
+            let image_usage = usage.get(&image.id).copied().unwrap_or_default();
+            let mut summary = wire::image::summary(image, image_usage);
+            if shared_size {
+                summary["SharedSize"] = json!(image_usage.shared);
+            }
             if manifests {
-                summary["Manifests"] = json!(manifest_summaries(&engine, image, &users));
+                summary["Manifests"] = json!(manifest_summaries(&engine, &image.id)?);
+                summary["Containers"] = json!(users.len());
             }
             listed.push(summary);
         }
@@ -85,13 +91,24 @@ fn is_older(image: &Image, until: Option<Timestamp>) -> bool {
     until.is_none_or(|until| image.created.is_none_or(|created| created <= until))
 }
 
-/// One entry a platform that the store has.
-fn manifest_summaries(engine: &Engine, image: &Image, users: &[String]) -> Vec<Value> {
-    let of = |platform: &Platform| {
-        let view = engine.store().get(image.id.as_str(), Some(platform)).ok()?;
-        Some(wire::image::manifest_summary(&view, users))
+/// One entry a manifest of the index, here or not, attestations included.
+fn manifest_summaries(engine: &Engine, id: &Digest) -> Result<Vec<Value>, Failure> {
+    let containers = engine.containers();
+    let users = |manifest: &Digest| -> Vec<String> {
+        containers.iter().filter(|c| c.manifest == *manifest).map(|c| c.id.to_string()).collect()
     };
-    image.platforms.iter().filter_map(of).collect()
+    let manifests = engine.store().manifests(id.as_str())?;
+    let summary = |info: &ManifestInfo| {
+        let mut value = wire::image::manifest_summary(info, &users(&info.blob.digest));
+        // drua's own: whether the first start will have to compile.
+        if let ManifestKind::Image(Some(image)) = &info.kind
+            && let Some(compiled) = engine.is_compiled(image)
+        {
+            value["ImageData"]["Wasm"] = json!({ "Compiled": compiled });
+        }
+        value
+    };
+    Ok(manifests.iter().map(summary).collect())
 }
 
 /// `reference` filters: a name with or without tag, `*` for any text.
@@ -137,7 +154,7 @@ pub(crate) async fn inspect(engine: Engine, name: String, call: Call) -> Reply {
         let image = engine.store().get(&name, platform.as_ref())?;
         let mut value = wire::image::inspect(&image);
         if manifests {
-            value["Manifests"] = json!(manifest_summaries(&engine, &image, &[]));
+            value["Manifests"] = json!(manifest_summaries(&engine, &image.id)?);
         }
         http::json(&value)
     })
@@ -182,21 +199,10 @@ pub(crate) async fn prune(engine: Engine, call: Call) -> Reply {
     let all = filters.flag("dangling")? == Some(false);
     let until = filters.until(Timestamp::now())?;
     blocking(move || {
-        let before = engine.store().disk_usage()?;
-        let mut removed = Vec::new();
-        for image in engine.store().list()? {
-            let unused = engine.image_use(&image).is_none() && (all || image.names.is_empty());
-            let chosen = filters.labels(&labels(&image)) && is_older(&image, until);
-            if unused
-                && chosen
-                && let Ok(gone) = engine.remove_image(image.id.as_str(), Force::Yes)
-            {
-                removed.extend(gone);
-            }
-        }
-        let after = engine.store().disk_usage()?;
-        let bytes = |usage: drua_store::DiskUsage| usage.content_bytes + usage.layers_bytes;
-        let reclaimed = bytes(before).saturating_sub(bytes(after));
+        let chosen =
+            |image: &Image| (all || image.names.is_empty()) && filters.labels(&labels(image)) && is_older(image, until);
+        let chosen: Vec<Digest> = engine.store().list()?.into_iter().filter(chosen).map(|image| image.id).collect();
+        let (removed, reclaimed) = engine.prune_images(&chosen)?;
         http::json(&json!({ "ImagesDeleted": removed_json(&removed), "SpaceReclaimed": reclaimed }))
     })
     .await

@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod containers;
+pub(crate) mod extras;
 pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod networks;

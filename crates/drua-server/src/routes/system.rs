@@ -281,8 +281,15 @@ pub(crate) async fn disk_usage(engine: Engine) -> Reply {
         let usage = engine.store().disk_usage()?;
         let containers = engine.containers();
         let of_image = |id: &drua_types::Digest| containers.iter().filter(|container| container.image == *id).count();
-        let images: Vec<Value> =
-            images.iter().map(|image| wire::image::summary(image, Some(of_image(&image.id)))).collect();
+        let shares = engine.store().usage()?;
+        let images = images.iter().map(|image| {
+            let share = shares.get(&image.id).copied().unwrap_or_default();
+            let mut summary = wire::image::summary(image, share);
+            summary["SharedSize"] = json!(share.shared);
+            summary["Containers"] = json!(of_image(&image.id));
+            summary
+        });
+        let images: Vec<Value> = images.collect();
         let listed = containers.iter().map(|container| {
             let mut summary = wire::container::summary(container, &container.config.image, now);
             summary["SizeRw"] =
@@ -296,7 +303,7 @@ pub(crate) async fn disk_usage(engine: Engine) -> Reply {
             value
         });
         let answer = json!({
-            "LayersSize": usage.content_bytes + usage.layers_bytes,
+            "LayersSize": usage.content_bytes + usage.layers_bytes + usage.partial_bytes,
             "Images": images,
             "Containers": listed.collect::<Vec<_>>(),
             "Volumes": volumes.collect::<Vec<_>>(),

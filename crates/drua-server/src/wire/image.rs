@@ -1,7 +1,7 @@
 //! Images as Docker lists and inspects them.
 
-use drua_store::{HistoryEntry, Image};
-use drua_types::ImageRef;
+use drua_store::{HistoryEntry, Image, ImageUsage, ManifestInfo, ManifestKind};
+use drua_types::{ImageRef, Platform};
 use serde_json::{Map, Value, json};
 
 use super::time;
@@ -10,8 +10,8 @@ fn names(names: &[ImageRef]) -> Vec<String> {
     names.iter().map(ImageRef::familiar).collect()
 }
 
-/// An entry of `GET /images/json`; -1 containers means "not counted".
-pub(crate) fn summary(image: &Image, containers: Option<usize>) -> Value {
+/// An entry of `GET /images/json`. Shared size and containers are -1, "not counted"; who counted them sets them.
+pub(crate) fn summary(image: &Image, usage: ImageUsage) -> Value {
     let labels = image.config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default();
     json!({
         "Id": image.id,
@@ -19,42 +19,64 @@ pub(crate) fn summary(image: &Image, containers: Option<usize>) -> Value {
         "RepoTags": names(&image.names),
         "RepoDigests": names(&image.repo_digests),
         "Created": image.created.map_or(0, |time| time.as_second()),
-        "Size": image.size,
+        "Size": usage.total,
         "SharedSize": -1,
         "Labels": labels,
-        "Containers": containers.map_or(json!(-1), |count| json!(count)),
+        "Containers": -1,
         "Descriptor": descriptor(image),
     })
 }
 
-/// The per-platform entry that `manifests=1` asks for.
-pub(crate) fn manifest_summary(image: &Image, containers: &[String]) -> Value {
-    json!({
-        "ID": image.manifest_digest,
-        "Descriptor": {
-            "mediaType": image.manifest_media_type,
-            "digest": image.manifest_digest,
-            "size": image.manifest_size,
-            "platform": platform(image),
-        },
-        "Available": true,
-        "Kind": "image",
-        "Size": { "Total": image.size, "Content": image.content_size },
-        "ImageData": {
-            "Platform": platform(image),
-            "Containers": containers,
-            "Size": { "Unpacked": image.size.saturating_sub(image.content_size) },
-        },
-    })
+/// An entry of `Manifests`, for `manifests=1`.
+pub(crate) fn manifest_summary(info: &ManifestInfo, containers: &[String]) -> Value {
+    let mut descriptor =
+        json!({ "mediaType": info.blob.media_type, "digest": info.blob.digest, "size": info.blob.size });
+    if let Some(platform) = &info.platform {
+        descriptor["platform"] = platform_json(platform);
+    }
+    let unpacked = match &info.kind {
+        ManifestKind::Image(Some(image)) => image.size.saturating_sub(image.content_size),
+        ManifestKind::Image(None) | ManifestKind::Attestation(_) | ManifestKind::Unknown => 0,
+    };
+    let mut summary = json!({
+        "ID": info.blob.digest,
+        "Descriptor": descriptor,
+        "Available": info.available,
+        "Kind": "unknown",
+        "Size": { "Total": info.content_size + unpacked, "Content": info.content_size },
+    });
+    match &info.kind {
+        ManifestKind::Image(_) => {
+            summary["Kind"] = json!("image");
+            summary["ImageData"] = json!({
+                "Platform": info.platform.as_ref().map_or(json!({}), platform_json),
+                "Containers": containers,
+                "Size": { "Unpacked": unpacked },
+            });
+        }
+        ManifestKind::Attestation(of) => {
+            summary["Kind"] = json!("attestation");
+            summary["AttestationData"] = json!({ "For": of.as_ref().map_or("", |digest| digest.as_str()) });
+        }
+        ManifestKind::Unknown => {
+            // What is not here and names a platform is an image; Docker shows it the same way.
+            if let Some(platform) = &info.platform {
+                summary["Kind"] = json!("image");
+                summary["ImageData"] =
+                    json!({ "Platform": platform_json(platform), "Containers": [], "Size": { "Unpacked": 0 } });
+            }
+        }
+    }
+    summary
 }
 
 fn descriptor(image: &Image) -> Value {
     json!({ "mediaType": image.media_type, "digest": image.id, "size": image.descriptor_size })
 }
 
-fn platform(image: &Image) -> Value {
-    let mut value = json!({ "architecture": image.platform.architecture(), "os": image.platform.os() });
-    if let Some(variant) = image.platform.variant() {
+fn platform_json(platform: &Platform) -> Value {
+    let mut value = json!({ "architecture": platform.architecture(), "os": platform.os() });
+    if let Some(variant) = platform.variant() {
         value["variant"] = json!(variant);
     }
     value
