@@ -48,6 +48,14 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "PATH")]
     pub cgroup_parent: Option<String>,
 
+    /// Registry that may speak plain HTTP or have any certificate: host, host:port or a network; repeatable
+    #[arg(long, value_name = "HOST")]
+    pub insecure_registry: Vec<String>,
+
+    /// Server to ask before Docker Hub, such as https://mirror.example; repeatable
+    #[arg(long, value_name = "URL")]
+    pub registry_mirror: Vec<String>,
+
     /// What to log: error, warn, info, debug, trace, or a filter such as `drua_engine=debug,info`
     #[arg(short = 'l', long, value_name = "LEVEL", env = drua_types::env::DRUA_LOG, default_value = "info")]
     pub log_level: String,

@@ -24,6 +24,8 @@ pub struct EngineConfig {
     pub address_pools: Vec<(IpNet, u8)>,
     /// Parent of every container's cgroup. Default `/drua`.
     pub cgroup_parent: String,
+    /// How image registries are reached.
+    pub registries: drua_registry::Settings,
     /// The program that plays the shim role, this binary.
     pub shim: PathBuf,
 }
@@ -70,6 +72,7 @@ impl Default for EngineConfig {
             network_prefix: None,
             address_pools: Vec::new(),
             cgroup_parent: "/drua".to_owned(),
+            registries: drua_registry::Settings::default(),
             shim: Path::new("/proc/self/exe").to_owned(),
         }
     }

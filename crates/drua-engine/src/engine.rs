@@ -31,6 +31,10 @@ pub(crate) struct Shared {
     pub(crate) events: EventBus,
     pub(crate) registry: Registry,
     pub(crate) leases: crate::files::Leases,
+    /// Image registries.
+    pub(crate) registries: drua_registry::Registry,
+    /// How fast is fast enough, for all downloads together.
+    pub(crate) pace: drua_registry::Pace,
 }
 
 impl Shared {

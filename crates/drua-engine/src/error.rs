@@ -76,6 +76,14 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A registry, or the way to it, failed; the message says what was attempted.
+    #[error("{message}")]
+    Registry {
+        message: String,
+        kind: ErrorKind,
+        #[source]
+        source: Box<drua_registry::RegistryError>,
+    },
     /// The container's command could not be run; the text is the runtime's.
     #[error("failed to create task for container: {0}")]
     Task(String),
@@ -127,6 +135,11 @@ impl Error {
         move |source| Self::Image { action, kind: source.kind(), source: Box::new(source) }
     }
 
+    /// Whether a registry does not accept who we are.
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Registry { source, .. } if source.is_unauthorized())
+    }
+
     /// The exit code that Docker records when a start failed with this error: 127 not found, 126 not executable,
     /// otherwise 128 (moby daemon/start.go).
     pub(crate) fn start_exit_code(&self) -> u32 {
@@ -171,7 +184,7 @@ impl Classify for Error {
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::ImageLookup(source) => source.kind(),
             Self::Files(source) => source.kind(),
-            Self::Image { kind, .. } | Self::Network { kind, .. } => *kind,
+            Self::Image { kind, .. } | Self::Network { kind, .. } | Self::Registry { kind, .. } => *kind,
             Self::ShuttingDown => ErrorKind::Unavailable,
             Self::Task(_)
             | Self::Shim { .. }

@@ -141,7 +141,7 @@ impl Engine {
         image_use(&self.containers(), &image.id)
     }
 
-    fn image_event(&self, action: &str, id: &Digest, name: Option<&str>) {
+    pub(crate) fn image_event(&self, action: &str, id: &Digest, name: Option<&str>) {
         let name = name.unwrap_or(id.as_str()).to_owned();
         let attributes = BTreeMap::from([("name".to_owned(), name)]);
         self.shared.events.publish(Scope::Image, action, id.as_str(), attributes);

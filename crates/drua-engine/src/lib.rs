@@ -31,7 +31,11 @@ mod logs;
 mod names;
 mod network;
 mod precompile;
+mod pull;
+mod pull_layers;
+mod push;
 mod recover;
+mod registry;
 mod shim;
 mod shim_pool;
 mod volume;
@@ -44,11 +48,15 @@ pub use error::{Error, Result};
 pub use events::{Event, EventBus, Scope};
 pub use files::{Change, ChangeKind, Commit, ContainerFiles, FilesError, PathStat};
 pub use logs::LogQuery;
+pub use pull::{LayerStep, PullEvent, PullImage};
+pub use push::{BlobStep, PushEvent, PushImage};
+pub use registry::Distribution;
 pub use shim::AttachStreams;
 /// How records of a container's log look, and which of them to read.
 pub mod log {
     pub use drua_runtime::logs::{Entry, ReadOptions, Stream, Tail};
 }
+pub use drua_registry::{Credentials, Login, Proxies, SearchResult, SearchResults, Settings as RegistrySettings};
 pub use drua_runtime::spec::{DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS};
 pub use network::{CreateNetwork, Endpoint, EndpointRequest, Network, PREDEFINED, Published, SubnetSpec};
 pub use volume::{CreateVolume, Volume};

@@ -120,8 +120,11 @@ fn load(config: EngineConfig) -> Result<(Shared, Vec<Container>)> {
     let volumes = Volumes::open(&config.volumes(), &db)?;
     let records = db.all::<Container>(Table::Containers)?;
     let shims = Arc::new(ShimPool::new(config.shim.clone(), config.exec_root.join("shim")));
+    config.registries.check().map_err(|error| Error::Invalid(error.to_string()))?;
     let shared = Shared {
         shims,
+        registries: drua_registry::Registry::new(config.registries.clone()),
+        pace: drua_registry::Pace::default(),
         config,
         db,
         store,

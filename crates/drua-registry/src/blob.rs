@@ -24,6 +24,8 @@ pub struct BlobStream {
     offset: u64,
     end: u64,
     open: Option<Open>,
+    /// Whether the server has said that it knows ranges.
+    ranges: bool,
     /// Where the last break was, and how many there have been without progress.
     broke_at: u64,
     attempts: u32,
@@ -51,6 +53,7 @@ impl Repository {
             offset: start.min(size),
             end: end.min(size),
             open: None,
+            ranges: false,
             broke_at: start,
             attempts: 0,
         }
@@ -93,6 +96,11 @@ impl BlobStream {
         self.offset
     }
 
+    /// Whether parts of the blob can be asked for; known after the first piece.
+    pub(crate) fn knows_ranges(&self) -> bool {
+        self.ranges
+    }
+
     /// The next piece; `None` at the end. Not cancellation safe.
     pub async fn next(&mut self) -> Option<Result<Bytes, RegistryError>> {
         loop {
@@ -128,7 +136,10 @@ impl BlobStream {
 
     async fn step(&mut self) -> Result<Option<Bytes>, RegistryError> {
         if self.open.is_none() {
-            self.open = Some(self.request().await?);
+            let open = self.request().await?;
+            self.ranges = open.reply.status == StatusCode::PARTIAL_CONTENT
+                || open.reply.header(header::ACCEPT_RANGES).is_some_and(|unit| unit == "bytes");
+            self.open = Some(open);
         }
         let Some(open) = &mut self.open else { return Ok(None) };
         loop {

@@ -56,6 +56,8 @@ pub enum RegistryError {
     NotFound {
         /// The registry's code and words, such as `manifest unknown: manifest unknown`.
         message: String,
+        /// Whether there is not even the repository, as far as the registry says.
+        repository: bool,
     },
     /// The registry wants fewer requests.
     #[error("the registry `{server}` refuses more requests for now: {message}{}", wait_words(*.retry_after))]

@@ -17,6 +17,7 @@ mod auth;
 mod blob;
 mod challenge;
 mod credentials;
+mod download;
 mod error;
 mod listing;
 mod login;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use blob::BlobStream;
 pub use credentials::{Credentials, InvalidCredentials, Secret};
+pub use download::{Download, Pace};
 pub use error::RegistryError;
 pub use listing::{SearchResult, SearchResults};
 pub use login::Login;

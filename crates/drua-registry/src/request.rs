@@ -146,17 +146,23 @@ pub(crate) async fn answer_error(reply: Reply) -> RegistryError {
     let (status, request, server) = (reply.status, reply.request.clone(), reply.origin.authority());
     let retry_after = reply.headers.get(header::RETRY_AFTER).and_then(retry_after);
     let html = reply.header(header::CONTENT_TYPE).is_some_and(|content| content.starts_with("text/html"));
-    let message = words(status, html, &reply.start(MAX_ERROR_BYTES).await);
+    let body = reply.start(MAX_ERROR_BYTES).await;
+    let message = words(status, html, &body);
     match status {
         StatusCode::UNAUTHORIZED => RegistryError::Unauthorized { server, message },
         StatusCode::FORBIDDEN => RegistryError::Denied { server, message },
         StatusCode::NOT_FOUND if html => {
             RegistryError::Protocol { request, reason: "a web page; is this a registry?".to_owned() }
         }
-        StatusCode::NOT_FOUND => RegistryError::NotFound { message },
+        StatusCode::NOT_FOUND => RegistryError::NotFound { message, repository: has_code(&body, "NAME_UNKNOWN") },
         StatusCode::TOO_MANY_REQUESTS => RegistryError::RateLimited { server, message, retry_after },
         _ => RegistryError::Status { request, status: status.as_u16(), message },
     }
+}
+
+/// Whether the registry gives this code (distribution-spec, "Error Codes").
+fn has_code(body: &[u8], code: &str) -> bool {
+    serde_json::from_slice::<ErrorsWire>(body).is_ok_and(|wire| wire.errors.iter().any(|error| error.code == code))
 }
 
 /// Docker's form: `code in words: message`.

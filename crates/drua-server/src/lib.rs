@@ -19,7 +19,7 @@ mod routes;
 mod wire;
 
 pub use daemon::{DaemonConfig, DaemonError, run};
-pub use drua_engine::EngineConfig;
+pub use drua_engine::{EngineConfig, Proxies, RegistrySettings};
 
 /// A pool of subnets: base network, and the prefix length of what is cut from it.
 pub type AddressPool = (ipnet::IpNet, u8);

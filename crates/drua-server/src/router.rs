@@ -10,7 +10,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::http::{Body, Call, Failure, Query, Reply, RequestBody};
-use crate::routes::{attach, containers, extras, files, images, networks, swarm, system, volumes};
+use crate::routes::{attach, containers, extras, files, images, networks, registry, swarm, system, volumes};
 
 /// Answers one request.
 pub(crate) async fn serve(engine: Engine, request: Request<Incoming>) -> Response<Body> {
@@ -86,7 +86,8 @@ async fn system_routes(engine: Engine, method: &Method, path: &[&str], call: Cal
         ("POST", ["drua", "v1", "manifests", "annotate"]) => extras::annotate_index(engine, call).await,
         ("GET", ["drua", "v1", "manifests", "inspect"]) => extras::inspect_document(engine, call).await,
         ("GET", ["system", "df"]) => system::disk_usage(engine).await,
-        ("POST", ["auth"]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "registries are not supported yet")),
+        ("POST", ["auth"]) => registry::auth(engine, call).await,
+        ("GET", ["distribution", name @ .., "json"]) => registry::distribution(engine, name.join("/"), &call).await,
         (_, ["exec", ..]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "exec is not supported yet")),
         ("POST", ["commit"]) => files::commit(engine, call).await,
         ("POST", ["build", ..]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "builds are not supported yet")),
@@ -135,12 +136,12 @@ async fn image_routes(engine: Engine, method: &Method, path: &[&str], call: Call
         ("POST", ["load"]) => images::load(engine, call),
         ("POST", ["prune"]) => images::prune(engine, call).await,
         ("GET", ["get"]) => images::save(engine, call.query.all("names"), &call).await,
-        ("GET", ["search"]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "registries are not supported yet")),
+        ("GET", ["search"]) => registry::search(engine, call).await,
         ("GET", [name @ .., "get"]) => images::save(engine, vec![name.join("/")], &call).await,
         ("GET", [name @ .., "json"]) => images::inspect(engine, name.join("/"), call).await,
         ("GET", [name @ .., "history"]) => images::history(engine, name.join("/"), call).await,
         ("POST", [name @ .., "tag"]) => images::tag(engine, name.join("/"), call).await,
-        ("POST", [_, .., "push"]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "registries are not supported yet")),
+        ("POST", [name @ .., "push"]) => registry::push(engine, name.join("/"), &call).await,
         ("DELETE", name) if !name.is_empty() => images::remove(engine, name.join("/"), call).await,
         _ => no_such_page(),
     }

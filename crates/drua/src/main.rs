@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use drua_cli::DaemonArgs;
-use drua_server::{DaemonConfig, EngineConfig};
+use drua_server::{DaemonConfig, EngineConfig, Proxies, RegistrySettings};
 use drua_types::{Hint as _, error_chain, exit};
 
 /// The name under which containerd looks for our shim.
@@ -71,6 +71,12 @@ fn config(args: DaemonArgs) -> Result<DaemonConfig, String> {
             network_prefix: args.network_prefix,
             address_pools: args.default_address_pool.iter().map(|text| pool(text)).collect::<Result<_, _>>()?,
             cgroup_parent: args.cgroup_parent.unwrap_or(defaults.cgroup_parent),
+            registries: RegistrySettings {
+                insecure: args.insecure_registry,
+                mirrors: args.registry_mirror,
+                proxies: Proxies::from_env(),
+                ..defaults.registries
+            },
             shim: defaults.shim,
         },
         hosts,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use drua_e2e::scripted::{Answer, Fault, Scripted};
-use drua_registry::{Credentials, Registry, RegistryError, Secret, Settings};
+use drua_registry::{Credentials, Download, Pace, Registry, RegistryError, Secret, Settings};
 use drua_types::{Digest, ErrorKind, Hint as _};
 
 use crate::fixture::*;
@@ -292,4 +292,35 @@ fn proxies_are_used() {
     // HTTPS first, by a tunnel, which this proxy refuses.
     assert_eq!((seen[0].method.as_str(), seen[0].target.as_str()), ("CONNECT", "registry.example:443"));
     assert!(seen.iter().all(|request| request.header("proxy-authorization") == "Basic bWU6c2VjcmV0"));
+}
+
+#[test]
+fn slow_downloads_are_split() {
+    let (server, digest, size) = blob_server(noise(SIZE), |request, content| {
+        Answer::new(200, content).ranged(request).header("Accept-Ranges", "bytes").fault(Fault::Throttle(8 << 20))
+    });
+    let pace = Pace { trial: Duration::from_millis(20), chunk: 512 << 10, ..Pace::default() };
+    let what = Download { digest, size, start: 0 };
+    let repository = pull(&server.host());
+    let content = run(async {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<bytes::Bytes>(4);
+        let collect = async {
+            let mut whole = Vec::new();
+            while let Some(piece) = receiver.recv().await {
+                whole.extend_from_slice(&piece);
+            }
+            whole
+        };
+        let download = async move {
+            let result = repository.download(&what, &pace, &sender).await;
+            drop(sender);
+            result
+        };
+        let (result, content) = tokio::join!(download, collect);
+        result.unwrap();
+        content
+    });
+    assert!(content == noise(SIZE));
+    let ranges = server.requests().iter().filter(|request| !request.header("range").is_empty()).count();
+    assert!(ranges >= 5, "{ranges} parts");
 }

@@ -81,7 +81,7 @@ fn blobs_and_manifests_go_there_and_come_back() {
         assert_eq!(repository.tags().await.unwrap(), ["v1", "v2"]);
         let missing = repository.manifest("v3").await.unwrap_err();
         assert!(
-            matches!(&missing, RegistryError::NotFound { message } if message.starts_with("manifest unknown")),
+            matches!(&missing, RegistryError::NotFound { message, .. } if message.starts_with("manifest unknown")),
             "{missing}"
         );
         // This registry knows no referrers, and nobody has put any under the tag instead.

@@ -16,7 +16,7 @@ use crate::http::{self, Call, Failure, Query, Reply};
 use crate::wire;
 
 /// Inspect, history, save and load name a platform as OCI's JSON object; some clients send plain text all the same.
-fn platform(query: &Query) -> Result<Option<Platform>, Failure> {
+pub(super) fn platform(query: &Query) -> Result<Option<Platform>, Failure> {
     #[derive(Deserialize)]
     struct Wire {
         os: String,
@@ -208,13 +208,10 @@ pub(crate) async fn prune(engine: Engine, call: Call) -> Reply {
     .await
 }
 
-/// `POST /images/create`: a pull, which needs a registry, or an import.
+/// `POST /images/create`: a pull or an import.
 pub(crate) async fn create(engine: Engine, call: Call) -> Reply {
-    if let Some(name) = call.query.get("fromImage") {
-        let message = format!(
-            "cannot pull `{name}`: registries are not supported yet; load the image with `docker load` or `docker import`"
-        );
-        return Err(Failure::new(StatusCode::NOT_IMPLEMENTED, message));
+    if let Some(name) = call.query.get("fromImage").map(str::to_owned) {
+        return super::registry::pull(engine, &name, &call).await;
     }
     match call.query.get("fromSrc") {
         Some("-") => import(engine, call).await,
@@ -274,7 +271,7 @@ pub(crate) fn load(engine: Engine, call: Call) -> Reply {
     Ok(response)
 }
 
-fn failure_line(error: &dyn std::error::Error) -> Value {
+pub(super) fn failure_line(error: &dyn std::error::Error) -> Value {
     let message = error_chain(error);
     json!({ "errorDetail": { "message": message }, "error": message })
 }

@@ -6,6 +6,7 @@ pub(crate) mod extras;
 pub(crate) mod files;
 pub(crate) mod images;
 pub(crate) mod networks;
+pub(crate) mod registry;
 pub(crate) mod swarm;
 pub(crate) mod system;
 pub(crate) mod volumes;
