@@ -164,7 +164,12 @@ impl Engine {
 
     /// The document that a tag or digest stands for; from the store, where it is there already.
     async fn top(&self, source: &Repository, reference: &str) -> Result<Document, RegistryError> {
-        if let Some(digest) = source.resolve(reference).await? {
+        let resolved = match source.resolve(reference).await {
+            // An answer to HEAD has no words; the one to GET has.
+            Err(error) if error.is_answer() => None,
+            other => other?,
+        };
+        if let Some(digest) = resolved {
             let shared = Arc::clone(&self.shared);
             let known = blocking::run(move || Ok(shared.store.document(&digest).ok())).await.ok().flatten();
             if let Some(bytes) = known {

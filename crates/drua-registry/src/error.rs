@@ -141,6 +141,11 @@ impl RegistryError {
         }
     }
 
+    /// Whether a registry was reached and answered, but not as we would like.
+    pub fn is_answer(&self) -> bool {
+        !matches!(self, Self::Connect { .. } | Self::Broken { .. } | Self::Stalled { .. } | Self::Source { .. })
+    }
+
     /// Whether the registry does not accept who we are, rather than what we want.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self, Self::Unauthorized { .. })
