@@ -165,13 +165,3 @@ pub struct EndpointConfig {
     /// Ports to publish through this endpoint; one endpoint of a container at most has any.
     pub publish: Vec<PublishedPort>,
 }
-
-impl EndpointConfig {
-    /// Its IPv4 address.
-    pub(crate) fn ipv4(&self) -> Option<Ipv4Addr> {
-        self.addresses.iter().find_map(|net| match net {
-            IpNet::V4(net) => Some(net.addr()),
-            IpNet::V6(_) => None,
-        })
-    }
-}

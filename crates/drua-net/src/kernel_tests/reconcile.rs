@@ -152,7 +152,7 @@ fn element() -> impl Strategy<Value = Element> {
             host,
             protocol,
             port,
-            target: std::net::SocketAddrV4::new([10, 0, 0, to].into(), 80),
+            target: std::net::SocketAddr::new(std::net::Ipv4Addr::from([10, 0, 0, to]).into(), 80),
         }),
     ]
 }
@@ -195,7 +195,7 @@ fn thousands_of_ports_are_one_transaction() {
             host: None,
             protocol: Protocol::Tcp,
             port: number,
-            target: std::net::SocketAddrV4::new([10, 0, 0, 2].into(), number),
+            target: std::net::SocketAddr::new(std::net::Ipv4Addr::from([10, 0, 0, 2]).into(), number),
         };
         let mut firewall = Firewall::open("drua-many").unwrap();
         let all: BTreeSet<Element> = (1..=20_000).map(port).collect();

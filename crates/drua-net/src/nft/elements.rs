@@ -1,10 +1,10 @@
 //! The changing part of the table as values, and their form in the kernel.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use drua_types::Protocol;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use crate::config::{EndpointConfig, InterfaceName, NetworkConfig};
 
@@ -18,17 +18,17 @@ pub(crate) enum Element {
     /// Containers on this bridge may talk to each other.
     Icc(InterfaceName),
     /// This subnet hides behind the host's address.
-    Masquerade(Ipv4Net),
+    Masquerade(IpNet),
     /// A published port.
     Port {
-        /// The host's address; `None` is every one.
-        host: Option<Ipv4Addr>,
+        /// The host's address, of the target's family; `None` is every one.
+        host: Option<IpAddr>,
         /// Transport protocol.
         protocol: Protocol,
         /// The host's port.
         port: u16,
         /// Where it leads.
-        target: SocketAddrV4,
+        target: SocketAddr,
     },
 }
 
@@ -41,11 +41,23 @@ pub(crate) enum Set {
     Masquerade,
     Ports,
     PortsAt,
+    Masquerade6,
+    Ports6,
+    PortsAt6,
 }
 
 impl Set {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Bridges, Self::Internal, Self::Icc, Self::Masquerade, Self::Ports, Self::PortsAt];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Bridges,
+        Self::Internal,
+        Self::Icc,
+        Self::Masquerade,
+        Self::Ports,
+        Self::PortsAt,
+        Self::Masquerade6,
+        Self::Ports6,
+        Self::PortsAt6,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -55,6 +67,18 @@ impl Set {
             Self::Masquerade => "masquerade",
             Self::Ports => "ports",
             Self::PortsAt => "ports_at",
+            Self::Masquerade6 => "masquerade6",
+            Self::Ports6 => "ports6",
+            Self::PortsAt6 => "ports_at6",
+        }
+    }
+
+    /// Length in bytes of the addresses in it; 0 where there are none.
+    pub(crate) fn address_len(self) -> u32 {
+        match self {
+            Self::Bridges | Self::Internal | Self::Icc => 0,
+            Self::Masquerade | Self::Ports | Self::PortsAt => 4,
+            Self::Masquerade6 | Self::Ports6 | Self::PortsAt6 => 16,
         }
     }
 }
@@ -74,9 +98,12 @@ impl Element {
             Self::Bridge(_) => Set::Bridges,
             Self::Internal(_) => Set::Internal,
             Self::Icc(_) => Set::Icc,
-            Self::Masquerade(_) => Set::Masquerade,
-            Self::Port { host: None, .. } => Set::Ports,
-            Self::Port { host: Some(_), .. } => Set::PortsAt,
+            Self::Masquerade(IpNet::V4(_)) => Set::Masquerade,
+            Self::Masquerade(IpNet::V6(_)) => Set::Masquerade6,
+            Self::Port { host: None, target: SocketAddr::V4(_), .. } => Set::Ports,
+            Self::Port { host: Some(_), target: SocketAddr::V4(_), .. } => Set::PortsAt,
+            Self::Port { host: None, target: SocketAddr::V6(_), .. } => Set::Ports6,
+            Self::Port { host: Some(_), target: SocketAddr::V6(_), .. } => Set::PortsAt6,
         }
     }
 
@@ -87,17 +114,16 @@ impl Element {
             Self::Bridge(name) | Self::Internal(name) => simple(padded(name).to_vec()),
             Self::Icc(name) => simple([padded(name), padded(name)].concat()),
             Self::Masquerade(net) => {
-                let mut entries = simple(net.network().octets().to_vec());
-                if let Some(after) = u32::from(net.broadcast()).checked_add(1) {
-                    entries.push(Entry { key: after.to_be_bytes().to_vec(), data: None, interval_end: true });
-                }
+                let (first, last) = (octets(net.network()), octets(net.broadcast()));
+                let mut entries = simple(first);
+                entries.extend(following(last).map(|key| Entry { key, data: None, interval_end: true }));
                 entries
             }
             Self::Port { host, protocol, port, target } => {
-                let mut key = host.map(|host| host.octets().to_vec()).unwrap_or_default();
+                let mut key = host.map(octets).unwrap_or_default();
                 key.extend([number(*protocol), 0, 0, 0]);
                 key.extend(padded_port(*port));
-                let data = [target.ip().octets(), padded_port(target.port())].concat();
+                let data = [octets(target.ip()), padded_port(target.port()).to_vec()].concat();
                 vec![Entry { key, data: Some(data), interval_end: false }]
             }
         }
@@ -107,8 +133,8 @@ impl Element {
     pub(crate) fn from_entries(set: Set, entries: &[Entry]) -> Vec<Self> {
         let one = |entry: &Entry| Self::from_entry(set, entry);
         match set {
-            Set::Masquerade => intervals(entries).into_iter().map(Self::Masquerade).collect(),
-            Set::Bridges | Set::Internal | Set::Icc | Set::Ports | Set::PortsAt => {
+            Set::Masquerade | Set::Masquerade6 => intervals(entries).into_iter().map(Self::Masquerade).collect(),
+            Set::Bridges | Set::Internal | Set::Icc | Set::Ports | Set::PortsAt | Set::Ports6 | Set::PortsAt6 => {
                 entries.iter().filter_map(one).collect()
             }
         }
@@ -119,9 +145,12 @@ impl Element {
             Set::Bridges => interface(&entry.key).map(Self::Bridge),
             Set::Internal => interface(&entry.key).map(Self::Internal),
             Set::Icc => interface(entry.key.get(..16)?).map(Self::Icc),
-            Set::Ports => port_entry(None, &entry.key, entry.data.as_ref()?),
-            Set::PortsAt => port_entry(Some(address(&entry.key)?), entry.key.get(4..)?, entry.data.as_ref()?),
-            Set::Masquerade => None,
+            Set::Ports | Set::Ports6 => port_entry(None, &entry.key, entry.data.as_ref()?),
+            Set::PortsAt | Set::PortsAt6 => {
+                let (host, rest) = entry.key.split_at_checked(set.address_len() as usize)?;
+                port_entry(Some(address(host)?), rest, entry.data.as_ref()?)
+            }
+            Set::Masquerade | Set::Masquerade6 => None,
         }
     }
 }
@@ -136,26 +165,24 @@ pub(crate) fn of_network(network: &NetworkConfig) -> BTreeSet<Element> {
         elements.insert(Element::Icc(network.bridge.clone()));
     }
     if network.masquerade && !network.internal {
-        elements.extend(network.subnets.iter().filter_map(|subnet| match subnet.net {
-            IpNet::V4(net) => Some(Element::Masquerade(net.trunc())),
-            IpNet::V6(_) => None,
-        }));
+        elements.extend(network.subnets.iter().map(|subnet| Element::Masquerade(subnet.net.trunc())));
     }
     elements
 }
 
-/// What an endpoint's published ports need in the table.
+/// What an endpoint's published ports need in the table. A port leads to the container's address of its own family; without
+/// one it is only held.
 pub(crate) fn of_endpoint(endpoint: &EndpointConfig) -> BTreeSet<Element> {
-    let Some(container) = endpoint.ipv4() else { return BTreeSet::new() };
     let element = |published: &crate::config::PublishedPort| {
-        let host = match published.host_ip {
-            IpAddr::V4(host) => (!host.is_unspecified()).then_some(host),
-            // A port published at an IPv6 address is held, but there is no way from there to an IPv4 container.
-            IpAddr::V6(_) => return None,
-        };
+        let same_family = |address: &IpAddr| address.is_ipv4() == published.host_ip.is_ipv4();
+        let container = endpoint.addresses.iter().map(IpNet::addr).find(same_family)?;
         let port = published.container_port;
-        let target = SocketAddrV4::new(container, port.number);
-        Some(Element::Port { host, protocol: port.protocol, port: published.host_port, target })
+        Some(Element::Port {
+            host: Some(published.host_ip).filter(|host| !host.is_unspecified()),
+            protocol: port.protocol,
+            port: published.host_port,
+            target: SocketAddr::new(container, port.number),
+        })
     };
     endpoint.publish.iter().filter_map(element).collect()
 }
@@ -188,41 +215,71 @@ fn interface(key: &[u8]) -> Option<InterfaceName> {
     std::str::from_utf8(key.split(|&byte| byte == 0).next()?).ok()?.parse().ok()
 }
 
-fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
-    Some(<[u8; 4]>::try_from(bytes.get(..4)?).ok()?.into())
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// The address after this one; `None` after the last of all.
+fn following(mut octets: Vec<u8>) -> Option<Vec<u8>> {
+    for octet in octets.iter_mut().rev() {
+        *octet = octet.wrapping_add(1);
+        if *octet != 0 {
+            return Some(octets);
+        }
+    }
+    None
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(<[u8; 4]>::try_from(bytes).ok()?.into()),
+        16 => Some(<[u8; 16]>::try_from(bytes).ok()?.into()),
+        _ => None,
+    }
 }
 
 fn port_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn port_entry(host: Option<Ipv4Addr>, key: &[u8], data: &[u8]) -> Option<Element> {
+fn port_entry(host: Option<IpAddr>, key: &[u8], data: &[u8]) -> Option<Element> {
     let protocol =
         [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter().find(|p| Some(&number(*p)) == key.first())?;
-    let target = SocketAddrV4::new(address(data)?, port_at(data, 4)?);
+    // The port is padded to four bytes.
+    let (target, port) = data.split_at_checked(data.len().checked_sub(4)?)?;
+    let target = SocketAddr::new(address(target)?, port_at(port, 0)?);
     Some(Element::Port { host, protocol, port: port_at(key, 4)?, target })
 }
 
 /// Pairs the starts and ends of intervals, each of which is a CIDR block.
-fn intervals(entries: &[Entry]) -> Vec<Ipv4Net> {
-    let mut bounds: Vec<(u32, bool)> =
-        entries.iter().filter_map(|entry| Some((u32::from(address(&entry.key)?), entry.interval_end))).collect();
+fn intervals(entries: &[Entry]) -> Vec<IpNet> {
+    let mut bounds: Vec<(&[u8], bool)> =
+        entries.iter().map(|entry| (entry.key.as_slice(), entry.interval_end)).collect();
     // Where one block ends and the next begins, the end comes first.
     bounds.sort_by_key(|&(at, end)| (at, !end));
     let mut nets = Vec::new();
-    let mut start = None;
-    for (at, end) in bounds.into_iter().chain([(0, true)]) {
+    let mut start: Option<&[u8]> = None;
+    for (at, end) in bounds {
         match (end, start.take()) {
             (false, _) => start = Some(at),
-            (true, Some(first)) => nets.extend(block(first, at.wrapping_sub(1))),
+            (true, Some(first)) => nets.extend(block(first, Some(at))),
             (true, None) => {}
         }
     }
+    // One that reaches to the last address of all has no end.
+    nets.extend(start.and_then(|first| block(first, None)));
     nets
 }
 
-fn block(first: u32, last: u32) -> Option<Ipv4Net> {
-    let prefix = last.checked_sub(first)?.leading_zeros();
-    let net = Ipv4Net::new(first.into(), u8::try_from(prefix).ok()?).ok()?;
-    (u32::from(net.network()) == first && u32::from(net.broadcast()) == last).then_some(net)
+/// The block that begins at `first` and ends before `after`.
+fn block(first: &[u8], after: Option<&[u8]>) -> Option<IpNet> {
+    let network = address(first)?;
+    (0..=if network.is_ipv4() { 32 } else { 128 }).find_map(|prefix| {
+        let net = IpNet::new(network, prefix).ok()?;
+        let ends = following(octets(net.broadcast()));
+        (net.network() == network && ends.as_deref() == after).then_some(net)
+    })
 }

@@ -12,10 +12,27 @@ use crate::netlink::Message;
 
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
+/// What a map returns; apart from the key, since keys and values of IPv6 take more than one 16-byte register.
+const TARGET: u32 = 3;
 /// 4-byte registers overlay the 16-byte ones from number 8 on.
 const KEY_WORDS: u32 = 8;
-const VALUE_WORDS: u32 = 12;
-const IPV4: u32 = 2;
+const TARGET_WORDS: u32 = 16;
+
+/// An address family as netfilter numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    V4 = 2,
+    V6 = 10,
+}
+
+impl Family {
+    fn address_len(self) -> u32 {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 16,
+        }
+    }
+}
 
 /// One expression: its name and its attributes.
 pub(super) type Expression = (&'static str, Box<dyn FnOnce(Message) -> Message>);
@@ -59,9 +76,21 @@ fn payload(base: u32, offset: u32, len: u32, register: u32) -> Expression {
     expression("payload", move |m| m.be32(1, register).be32(2, base).be32(3, offset).be32(4, len))
 }
 
-fn ip_address(which: Address, register: u32) -> Expression {
+fn ip_address(which: Address, family: Family, register: u32) -> Expression {
     const NETWORK_HEADER: u32 = 1;
-    payload(NETWORK_HEADER, if which == Address::Source { 12 } else { 16 }, 4, register)
+    let offset = match (family, which) {
+        (Family::V4, Address::Source) => 12,
+        (Family::V4, Address::Destination) => 16,
+        (Family::V6, Address::Source) => 8,
+        (Family::V6, Address::Destination) => 24,
+    };
+    payload(NETWORK_HEADER, offset, family.address_len(), register)
+}
+
+/// `meta nfproto`: the table sees both families, and an address may only be read from a packet of its own.
+fn of_family(family: Family) -> [Expression; 2] {
+    const NFPROTO: u32 = 15;
+    [meta(NFPROTO, KEY), compare(Is::In, vec![family as u8])]
 }
 
 fn compare(is: Is, value: Vec<u8>) -> Expression {
@@ -107,12 +136,19 @@ pub(super) fn not_from_loopback() -> Vec<Expression> {
 /// `ip saddr`/`ip daddr` in a network.
 pub(super) fn within(which: Address, net: Ipv4Net) -> Vec<Expression> {
     let netmask: Ipv4Addr = net.netmask();
-    vec![ip_address(which, KEY), mask(netmask.octets()), compare(Is::In, net.network().octets().to_vec())]
+    let mut rule = Vec::from(of_family(Family::V4));
+    rule.push(ip_address(which, Family::V4, KEY));
+    rule.push(mask(netmask.octets()));
+    rule.push(compare(Is::In, net.network().octets().to_vec()));
+    rule
 }
 
-/// `ip saddr` in a set.
-pub(super) fn source_in(set: Set) -> Vec<Expression> {
-    vec![ip_address(Address::Source, KEY), lookup(Is::In, set)]
+/// `ip saddr`/`ip6 saddr` in a set.
+pub(super) fn source_in(family: Family, set: Set) -> Vec<Expression> {
+    let mut rule = Vec::from(of_family(family));
+    rule.push(ip_address(Address::Source, family, KEY));
+    rule.push(lookup(Is::In, set));
+    rule
 }
 
 /// `fib daddr type local`: the packet is for one of the host's addresses.
@@ -144,20 +180,22 @@ fn conntrack(key: u32, bits: u32) -> Vec<Expression> {
 }
 
 /// `dnat to [ip daddr .] meta l4proto . th dport map @<map>`.
-pub(super) fn translate(map: Set) -> Vec<Expression> {
+pub(super) fn translate(family: Family, map: Set) -> Vec<Expression> {
     const L4PROTO: u32 = 16;
     const TRANSPORT_HEADER: u32 = 2;
     const DNAT: u32 = 1;
-    let mut rule = Vec::new();
+    let words = family.address_len() / 4;
+    let mut rule = Vec::from(of_family(family));
     let mut register = KEY_WORDS;
-    if map == Set::PortsAt {
-        rule.push(ip_address(Address::Destination, register));
-        register += 1;
+    if matches!(map, Set::PortsAt | Set::PortsAt6) {
+        rule.push(ip_address(Address::Destination, family, register));
+        register += words;
     }
     rule.push(meta(L4PROTO, register));
     rule.push(payload(TRANSPORT_HEADER, 2, 2, register + 1));
-    rule.push(expression("lookup", move |m| m.str(1, map.name()).be32(2, KEY).be32(3, VALUE)));
-    rule.push(expression("nat", |m| m.be32(1, DNAT).be32(2, IPV4).be32(3, VALUE_WORDS).be32(5, VALUE_WORDS + 1)));
+    rule.push(expression("lookup", move |m| m.str(1, map.name()).be32(2, KEY).be32(3, TARGET)));
+    let (address, port) = (TARGET_WORDS, TARGET_WORDS + words);
+    rule.push(expression("nat", move |m| m.be32(1, DNAT).be32(2, family as u32).be32(3, address).be32(5, port)));
     rule
 }
 

@@ -4,12 +4,12 @@ use ipnet::Ipv4Net;
 
 use super::elements::{Element, Set};
 use super::expression::{
-    Address, Expression, Is, Side, accept, drop_packet, for_this_host, interface, interface_pair, known_connection,
-    masquerade, not_from_loopback, source_in, to_published_port, translate, within,
+    Address, Expression, Family, Is, Side, accept, drop_packet, for_this_host, interface, interface_pair,
+    known_connection, masquerade, not_from_loopback, source_in, to_published_port, translate, within,
 };
 use crate::netlink::{Message, Request, flags};
 
-const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_INET: u8 = 1;
 const SUBSYSTEM: u16 = 10 << 8;
 const LIST_ELEM: u16 = 1;
 /// Bounds the elements of one message, whose length has 16 bits.
@@ -30,9 +30,9 @@ pub(super) enum Kind {
 
 const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8);
 
-/// A message to nftables about our address family.
+/// A message to nftables about tables of both address families.
 pub(super) fn message(kind: Kind, flags: u16) -> Message {
-    Message::new(SUBSYSTEM | kind as u16, flags).fixed(&[NFPROTO_IPV4, 0, 0, 0])
+    Message::new(SUBSYSTEM | kind as u16, flags).fixed(&[NFPROTO_INET, 0, 0, 0])
 }
 
 /// Creates the table if it is missing.
@@ -93,6 +93,7 @@ fn add_set(table: &str, set: Set) -> Request {
     const MAP: u32 = 0x08;
     // Types matter to `nft list` only, which reads concatenations as six bits each.
     const ADDRESS: u32 = 7;
+    const ADDRESS6: u32 = 8;
     const PROTOCOL: u32 = 12;
     const SERVICE: u32 = 13;
     const IFNAME: u32 = 41;
@@ -100,8 +101,10 @@ fn add_set(table: &str, set: Set) -> Request {
         Set::Bridges | Set::Internal => (0, IFNAME, 16),
         Set::Icc => (0, IFNAME << 6 | IFNAME, 32),
         Set::Masquerade => (INTERVAL, ADDRESS, 4),
-        Set::Ports => (MAP, PROTOCOL << 6 | SERVICE, 8),
+        Set::Masquerade6 => (INTERVAL, ADDRESS6, 16),
+        Set::Ports | Set::Ports6 => (MAP, PROTOCOL << 6 | SERVICE, 8),
         Set::PortsAt => (MAP, (ADDRESS << 6 | PROTOCOL) << 6 | SERVICE, 12),
+        Set::PortsAt6 => (MAP, (ADDRESS6 << 6 | PROTOCOL) << 6 | SERVICE, 24),
     };
     let mut message = message(Kind::NewSet, flags::CREATE | flags::EXCL)
         .str(1, table)
@@ -110,7 +113,8 @@ fn add_set(table: &str, set: Set) -> Request {
         .be32(4, key_type)
         .be32(5, key_len);
     if flags & MAP != 0 {
-        message = message.be32(6, ADDRESS << 6 | SERVICE).be32(7, 8);
+        let address = if set.address_len() == 4 { ADDRESS } else { ADDRESS6 };
+        message = message.be32(6, address << 6 | SERVICE).be32(7, set.address_len() + 4);
     }
     Request {
         attempted: format!("create nftables set `{table}.{}`", set.name()),
@@ -131,10 +135,19 @@ fn chains() -> Vec<Chain> {
     const FORWARD: u32 = 2;
     const OUTPUT: u32 = 3;
     const POSTROUTING: u32 = 4;
-    let publish =
-        || vec![translate(Set::PortsAt), [for_this_host(), translate(Set::Ports)].into_iter().flatten().collect()];
-    let to_bridge = || interface(Side::Output, Is::In, Set::Bridges);
     let rule = |parts: Vec<Vec<Expression>>| parts.into_iter().flatten().collect::<Vec<_>>();
+    let publish = || {
+        vec![
+            translate(Family::V4, Set::PortsAt),
+            rule(vec![for_this_host(), translate(Family::V4, Set::Ports)]),
+            translate(Family::V6, Set::PortsAt6),
+            rule(vec![for_this_host(), translate(Family::V6, Set::Ports6)]),
+        ]
+    };
+    let to_bridge = || interface(Side::Output, Is::In, Set::Bridges);
+    let out = || interface(Side::Output, Is::NotIn, Set::Bridges);
+    let hidden = || source_in(Family::V4, Set::Masquerade);
+    let hidden6 = || source_in(Family::V6, Set::Masquerade6);
     vec![
         Chain {
             name: "raw",
@@ -151,8 +164,10 @@ fn chains() -> Vec<Chain> {
             hook: POSTROUTING,
             priority: 100,
             rules: vec![
-                rule(vec![interface(Side::Output, Is::NotIn, Set::Bridges), source_in(Set::Masquerade), masquerade()]),
-                rule(vec![to_bridge(), source_in(Set::Masquerade), to_published_port(), masquerade()]),
+                rule(vec![out(), hidden(), masquerade()]),
+                rule(vec![out(), hidden6(), masquerade()]),
+                rule(vec![to_bridge(), hidden(), to_published_port(), masquerade()]),
+                rule(vec![to_bridge(), hidden6(), to_published_port(), masquerade()]),
                 rule(vec![to_bridge(), within(Address::Source, LOOPBACK), masquerade()]),
             ],
         },
