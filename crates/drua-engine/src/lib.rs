@@ -56,9 +56,10 @@ pub use shim::AttachStreams;
 pub mod log {
     pub use drua_runtime::logs::{Entry, ReadOptions, Stream, Tail};
 }
+pub use drua_net::{Family, SubnetRequest};
 pub use drua_registry::{Credentials, Login, Proxies, SearchResult, SearchResults, Settings as RegistrySettings};
 pub use drua_runtime::spec::{DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS};
-pub use network::{CreateNetwork, Endpoint, EndpointRequest, Network, PREDEFINED, Published, SubnetSpec};
+pub use network::{CreateNetwork, Endpoint, EndpointRequest, Ipv6Endpoint, Network, PREDEFINED, Published};
 pub use volume::{CreateVolume, Volume};
 
 /// Removes a directory with everything below it, however deep a container has made it; one that is gone is fine.

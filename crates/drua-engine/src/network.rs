@@ -4,14 +4,14 @@
 //! record and becomes endpoints at each start.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use drua_net::dns::{DnsServer, DnsSockets, Zone, ZoneEndpoint, host_resolver};
 use drua_net::{
-    EndpointConfig, Host, HostConfig, HostPorts, Ipam, MacAddress, NetworkConfig, Pool, PortRequest, PublishedPort,
-    Subnet, SubnetRequest, Unplug,
+    EndpointConfig, Family, Host, HostConfig, HostPorts, Ipam, MacAddress, NetworkConfig, Pool, PortRequest,
+    PublishedPort, Subnet, SubnetRequest, Unplug,
 };
 use drua_types::{Classify, ContainerId, ErrorKind, NetworkId, NetworkName, Port, error_chain};
 use ipnet::IpNet;
@@ -51,6 +51,9 @@ pub struct Network {
     pub subnets: Vec<(IpNet, IpAddr)>,
     /// Part of the subnet from which addresses are given out, as asked for.
     pub ip_range: Option<IpNet>,
+    /// Whether its containers have IPv6 addresses besides the IPv4 ones.
+    #[serde(default)]
+    pub ipv6: bool,
     /// No way out and no way in.
     pub internal: bool,
     /// As asked for; of no effect without swarm.
@@ -68,8 +71,10 @@ pub struct CreateNetwork {
     pub name: String,
     /// Driver; empty is `bridge`.
     pub driver: String,
-    /// Subnets, with optional range and gateway; empty takes one from the pools.
-    pub subnets: Vec<SubnetSpec>,
+    /// Subnets, with optional range and gateway; a family that none is of gets one from the pools.
+    pub subnets: Vec<SubnetRequest>,
+    /// Whether its containers have IPv6 addresses, too; without, IPv6 subnets are passed over, as by Docker.
+    pub ipv6: bool,
     /// No way out and no way in.
     pub internal: bool,
     /// As asked for.
@@ -80,17 +85,6 @@ pub struct CreateNetwork {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A subnet as asked for.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SubnetSpec {
-    /// The addresses.
-    pub subnet: Option<IpNet>,
-    /// Those given out unasked.
-    pub range: Option<IpNet>,
-    /// The host's address.
-    pub gateway: Option<IpAddr>,
-}
-
 /// What a container asks of a network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -99,8 +93,10 @@ pub struct EndpointRequest {
     pub network: Option<NetworkId>,
     /// Names besides the container's own.
     pub aliases: Vec<String>,
-    /// A fixed address.
+    /// A fixed IPv4 address.
     pub ipv4: Option<Ipv4Addr>,
+    /// A fixed IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
     /// A fixed hardware address.
     pub mac: Option<String>,
     /// Legacy links (`container:alias`).
@@ -116,18 +112,39 @@ pub struct Endpoint {
     pub network: NetworkId,
     /// The interface in the container.
     pub ifname: String,
-    /// Its address.
+    /// Its IPv4 address.
     pub address: IpAddr,
     /// Length of the subnet's prefix.
     pub prefix_len: u8,
     /// The way out, where there is one.
     pub gateway: Option<IpAddr>,
+    /// What it has of IPv6.
+    #[serde(default)]
+    pub ipv6: Option<Ipv6Endpoint>,
     /// Hardware address.
     pub mac: String,
     /// Names by which others on the network find it.
     pub dns_names: Vec<String>,
     /// Whether it carries the default route, and with it the published ports.
     pub default_route: bool,
+}
+
+/// The IPv6 side of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Endpoint {
+    /// Its address.
+    pub address: Ipv6Addr,
+    /// Length of the subnet's prefix.
+    pub prefix_len: u8,
+    /// The way out, where there is one.
+    pub gateway: Option<Ipv6Addr>,
+}
+
+impl Endpoint {
+    /// Its addresses, IPv4 first.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        [self.address].into_iter().chain(self.ipv6.map(|ipv6| ipv6.address.into())).collect()
+    }
 }
 
 /// A port that is reachable at the host.
@@ -157,6 +174,8 @@ pub(crate) struct Networks {
     networks: Mutex<BTreeMap<NetworkId, Arc<Network>>>,
     /// Held while a network is made, so that two of one name cannot be.
     making: Mutex<()>,
+    /// Read while a container is put on its networks, written while a network goes: nobody is put on what is going.
+    attaching: RwLock<()>,
     /// Running containers with endpoints, for the zone that the resolver answers from.
     live: Mutex<BTreeMap<ContainerId, Live>>,
 }
@@ -178,18 +197,18 @@ impl Networks {
         let prefix = config.network_prefix.clone().unwrap_or_default();
         let table = if prefix.is_empty() { "drua".to_owned() } else { format!("drua-{prefix}") };
         let host = Host::open(HostConfig { table, iface_prefix: prefix }).map_err(failed)?;
-        let pools = config.address_pools.iter().filter_map(|(base, size)| match base {
-            IpNet::V4(base) => Some(Pool { base: *base, size: *size }),
-            IpNet::V6(_) => None,
-        });
-        let pools: Vec<Pool> = pools.collect();
-        let ipam = Ipam::new(if pools.is_empty() { drua_net::default_pools() } else { pools });
+        let mut pools: Vec<Pool> = config.address_pools.iter().map(|&(base, size)| Pool { base, size }).collect();
+        if pools.iter().all(|pool| pool.base.addr().is_ipv6()) {
+            pools.extend(drua_net::default_pools());
+        }
+        let ipam = Ipam::new(pools);
         let networks = Self {
             host,
             dns: DnsServer::new(tokio::runtime::Handle::current(), host_resolver().upstreams()),
             ipam: Mutex::new(ipam),
             networks: Mutex::default(),
             making: Mutex::default(),
+            attaching: RwLock::default(),
             live: Mutex::default(),
         };
         for network in db.all::<Network>(Table::Networks)? {
@@ -210,12 +229,12 @@ impl Networks {
             .iter()
             .map(|(net, gateway)| SubnetRequest {
                 subnet: Some(*net),
-                range: network.ip_range,
+                range: network.ip_range.filter(|range| net.contains(range)),
                 gateway: Some(*gateway),
             })
             .collect();
         if !requests.is_empty()
-            && let Err(error) = crate::lock(&self.ipam).add_network(&network.id, &requests, &[])
+            && let Err(error) = crate::lock(&self.ipam).add_network(&network.id, &requests, &[], &[])
         {
             tracing::error!(network = %network.name, %error, "its subnet cannot be restored");
         }
@@ -283,13 +302,11 @@ impl Networks {
         let driver = if request.driver.is_empty() { "bridge".to_owned() } else { request.driver };
         let mut subnets = Vec::new();
         if driver == "bridge" {
-            let asked: Vec<SubnetRequest> = request
-                .subnets
-                .iter()
-                .map(|spec| SubnetRequest { subnet: spec.subnet, range: spec.range, gateway: spec.gateway })
-                .collect();
+            let families = if request.ipv6 { [Family::V4, Family::V6].as_slice() } else { &[Family::V4] };
+            let mut asked = request.subnets.clone();
+            asked.retain(|subnet| families.contains(&subnet.family()));
             let occupied = self.host.occupied_subnets().map_err(failed)?;
-            subnets = crate::lock(&self.ipam).add_network(&id, &asked, &occupied).map_err(failed)?;
+            subnets = crate::lock(&self.ipam).add_network(&id, &asked, families, &occupied).map_err(failed)?;
         }
         Ok(Network {
             id,
@@ -298,6 +315,7 @@ impl Networks {
             created: Timestamp::now(),
             subnets: subnets.iter().map(|subnet| (subnet.net, subnet.gateway)).collect(),
             ip_range: request.subnets.first().and_then(|spec| spec.range),
+            ipv6: request.ipv6,
             internal: request.internal,
             attachable: request.attachable,
             options: request.options,
@@ -347,6 +365,20 @@ impl Networks {
     }
 
     fn remove(&self, db: &Db, network: &Network) -> Result<()> {
+        let _nobody_comes = self.attaching.write().unwrap_or_else(PoisonError::into_inner);
+        let active: Vec<String> = crate::lock(&self.live)
+            .values()
+            .flat_map(|live| live.endpoints.iter().map(|endpoint| (&live.name, endpoint)))
+            .filter(|(_, endpoint)| endpoint.network == network.id)
+            .map(|(name, endpoint)| format!("name:\"{name}\" id:\"{}\"", &endpoint.id[..12]))
+            .collect();
+        if !active.is_empty() {
+            return Err(Error::Denied(format!(
+                "error while removing network: network {} has active endpoints ({})",
+                network.name,
+                active.join(", ")
+            )));
+        }
         db.delete(Table::Networks, network.id.as_str())?;
         crate::lock(&self.networks).remove(&network.id);
         crate::lock(&self.ipam).remove_network(&network.id);
@@ -364,6 +396,7 @@ impl Networks {
             NetworkMode::Host | NetworkMode::Container(_) => return Ok(Attached::default()),
             NetworkMode::None | NetworkMode::Default | NetworkMode::Named(_) => {}
         }
+        let _networks_stay = self.attaching.read().unwrap_or_else(PoisonError::into_inner);
         let plan = self.plan(container)?;
         let netns = config.netns(&container.id);
         if drua_net::netns::is_pinned(&netns) || netns.exists() {
@@ -410,8 +443,8 @@ impl Networks {
     ) -> Result<()> {
         // The first network with a way out carries the default route and the published ports.
         let way_out = plan.iter().position(|(network, _)| !network.internal);
-        let ports = match way_out {
-            Some(_) => self.host.lease_ports(&container.id, &port_requests(container)).map_err(failed)?,
+        let ports = match way_out.and_then(|index| plan.get(index)) {
+            Some((network, _)) => self.lease_ports(container, network.ipv6)?,
             None => Vec::new(),
         };
         let published = |port: &PublishedPort| Published {
@@ -436,6 +469,24 @@ impl Networks {
         Ok(())
     }
 
+    /// Takes the host's ports that a container asks for. Where it has IPv6, those at no address in particular are taken at
+    /// `::`, too, with the same numbers.
+    fn lease_ports(&self, container: &Container, ipv6: bool) -> Result<Vec<PublishedPort>> {
+        let requests = port_requests(container);
+        let mut ports = self.host.lease_ports(&container.id, &requests).map_err(failed)?;
+        if ipv6 {
+            let everywhere = ports.iter().filter(|port| port.host_ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            let twins = everywhere.map(|port| PortRequest {
+                host_ip: Ipv6Addr::UNSPECIFIED.into(),
+                host_ports: HostPorts::OneOf(port.host_port..=port.host_port),
+                container_port: port.container_port,
+            });
+            let twins = self.host.lease_ports(&container.id, &twins.collect::<Vec<_>>());
+            ports.extend(twins.inspect_err(|_| self.host.release_ports(&ports)).map_err(failed)?);
+        }
+        Ok(ports)
+    }
+
     fn serve_names(&self, container: &Container, netns: &std::path::Path) -> Result<()> {
         let mut sockets = DnsSockets::bind(netns).map_err(failed)?;
         if !container.host.dns.is_empty() {
@@ -454,16 +505,24 @@ impl Networks {
     ) -> Result<Endpoint> {
         let invalid = |error: drua_net::InvalidMacAddress| Error::Invalid(error.to_string());
         let mac: Option<MacAddress> = request.mac.as_deref().map(str::parse).transpose().map_err(invalid)?;
-        let wanted = request.ipv4.map(IpAddr::V4);
-        let address = crate::lock(&self.ipam).allocate(&network.id, wanted).map_err(failed)?;
-        let mac = match (mac, address.addr()) {
-            (Some(mac), _) => mac,
-            (None, IpAddr::V4(address)) => MacAddress::for_ipv4(address),
-            (None, taken @ IpAddr::V6(_)) => {
-                crate::lock(&self.ipam).release(&network.id, taken);
-                return Err(Error::Unsupported("a network without IPv4".to_owned()));
-            }
+        let wanted: Vec<IpAddr> =
+            request.ipv4.map(IpAddr::V4).into_iter().chain(request.ipv6.map(IpAddr::V6)).collect();
+        let addresses = crate::lock(&self.ipam).allocate(&network.id, &wanted).map_err(failed)?;
+        let [IpNet::V4(ipv4), ipv6 @ ..] = addresses.as_slice() else {
+            return Err(Error::Unsupported("a network without IPv4".to_owned()));
         };
+        let gateways = || network.subnets.iter().map(|(_, gateway)| *gateway).filter(|_| !network.internal);
+        let ipv6 = ipv6.iter().find_map(|net| match net {
+            IpNet::V6(net) => Some(Ipv6Endpoint {
+                address: net.addr(),
+                prefix_len: net.prefix_len(),
+                gateway: gateways().find_map(|gateway| match gateway {
+                    IpAddr::V6(gateway) => Some(gateway),
+                    IpAddr::V4(_) => None,
+                }),
+            }),
+            IpNet::V4(_) => None,
+        });
         let mut dns_names = vec![container.name.to_string()];
         dns_names.extend(request.aliases.iter().cloned());
         dns_names.push(container.id.short().to_owned());
@@ -473,10 +532,11 @@ impl Networks {
             id: ContainerId::random().to_string(),
             network: network.id.clone(),
             ifname: format!("eth{index}"),
-            address: address.addr(),
-            prefix_len: address.prefix_len(),
-            gateway: network.subnets.first().map(|(_, gateway)| *gateway).filter(|_| !network.internal),
-            mac: mac.to_string(),
+            address: ipv4.addr().into(),
+            prefix_len: ipv4.prefix_len(),
+            gateway: gateways().find(IpAddr::is_ipv4),
+            ipv6,
+            mac: mac.unwrap_or_else(|| MacAddress::for_ipv4(ipv4.addr())).to_string(),
             dns_names,
             default_route,
         })
@@ -493,7 +553,7 @@ impl Networks {
         let mut released = Vec::new();
         for endpoint in container.endpoints.values() {
             self.take_off(container, &netns, endpoint, Unplug::Lazily);
-            released.push((endpoint.network.clone(), endpoint.address));
+            released.push(endpoint);
         }
         self.host.release_ports_of(&container.id);
         if netns.exists()
@@ -501,10 +561,12 @@ impl Networks {
         {
             tracing::warn!(container.id = %container.id, error = error_chain(&error), "network namespace left behind");
         }
+        released.into_iter().for_each(|endpoint| self.release(endpoint));
+    }
+
+    fn release(&self, endpoint: &Endpoint) {
         let mut ipam = crate::lock(&self.ipam);
-        for (network, address) in released {
-            ipam.release(&network, address);
-        }
+        endpoint.addresses().into_iter().for_each(|address| ipam.release(&endpoint.network, address));
     }
 
     fn take_off(&self, container: &Container, netns: &std::path::Path, endpoint: &Endpoint, how: Unplug) {
@@ -526,6 +588,7 @@ impl Networks {
         network: &NetworkId,
         request: &EndpointRequest,
     ) -> Result<Endpoint> {
+        let _networks_stay = self.attaching.read().unwrap_or_else(PoisonError::into_inner);
         let network = self.get(network)?;
         if network.driver != "bridge"
             || !matches!(container.host.network_mode, NetworkMode::Default | NetworkMode::Named(_))
@@ -543,7 +606,7 @@ impl Networks {
         let attached = kernel_endpoint(container, &netns, &endpoint, Vec::new())
             .and_then(|config| self.host.attach(&config).map_err(failed));
         if let Err(error) = attached {
-            crate::lock(&self.ipam).release(&network.id, endpoint.address);
+            self.release(&endpoint);
             return Err(error);
         }
         let mut endpoints: Vec<Endpoint> = container.endpoints.values().cloned().collect();
@@ -559,7 +622,7 @@ impl Networks {
     /// Takes a running container off one network. Blocking.
     pub(crate) fn disconnect(&self, config: &EngineConfig, container: &Container, endpoint: &Endpoint) -> Result<()> {
         self.take_off(container, &config.netns(&container.id), endpoint, Unplug::Now);
-        crate::lock(&self.ipam).release(&endpoint.network, endpoint.address);
+        self.release(endpoint);
         let left: Vec<Endpoint> = container.endpoints.values().filter(|other| *other != endpoint).cloned().collect();
         self.set_live(container, left);
         Ok(())
@@ -589,7 +652,7 @@ impl Networks {
         for container in containers.filter(|container| !container.endpoints.is_empty()) {
             let netns = config.netns(&container.id);
             for endpoint in container.endpoints.values() {
-                if let Err(error) = crate::lock(&self.ipam).allocate(&endpoint.network, Some(endpoint.address)) {
+                if let Err(error) = crate::lock(&self.ipam).allocate(&endpoint.network, &endpoint.addresses()) {
                     tracing::error!(container.id = %container.id, %error, "its address cannot be restored");
                 }
                 let ports = container.published.iter().map(kernel_port).filter(|_| endpoint.default_route).collect();
@@ -627,7 +690,7 @@ impl Networks {
                 zone.add_endpoint(&ZoneEndpoint {
                     container: id,
                     network: &endpoint.network,
-                    addresses: &[endpoint.address],
+                    addresses: &endpoint.addresses(),
                     name: &container.name,
                     aliases: &endpoint.dns_names,
                     internal: networks.get(&endpoint.network).is_some_and(|network| network.internal),
@@ -652,8 +715,11 @@ fn kernel_endpoint(
     endpoint: &Endpoint,
     publish: Vec<PublishedPort>,
 ) -> Result<EndpointConfig> {
-    let address = IpNet::new(endpoint.address, endpoint.prefix_len)
-        .map_err(|_| Error::Invalid(format!("invalid address {}/{}", endpoint.address, endpoint.prefix_len)))?;
+    let net = |address, prefix_len| {
+        IpNet::new(address, prefix_len).map_err(|_| Error::Invalid(format!("invalid address {address}/{prefix_len}")))
+    };
+    let ipv6 = endpoint.ipv6.map(|ipv6| net(ipv6.address.into(), ipv6.prefix_len)).transpose()?;
+    let addresses = [net(endpoint.address, endpoint.prefix_len)?].into_iter().chain(ipv6).collect();
     Ok(EndpointConfig {
         network: endpoint.network.clone(),
         container: container.id.clone(),
@@ -663,7 +729,7 @@ fn kernel_endpoint(
             .parse()
             .map_err(|error: drua_net::InvalidInterfaceName| Error::Invalid(error.to_string()))?,
         mac: endpoint.mac.parse().map_err(|error: drua_net::InvalidMacAddress| Error::Invalid(error.to_string()))?,
-        addresses: vec![address],
+        addresses,
         default_route: endpoint.default_route,
         publish,
     })
@@ -742,21 +808,6 @@ impl Engine {
         if PREDEFINED.contains(&network.name.as_str()) {
             let message = format!("{0} is a pre-defined network and cannot be removed", network.name);
             return Err(Error::Denied(message));
-        }
-        let active: Vec<String> = self
-            .containers()
-            .iter()
-            .filter_map(|container| {
-                let endpoint = container.endpoints.get(network.name.as_str())?;
-                Some(format!("name:\"{}\" id:\"{}\"", container.name, &endpoint.id[..12]))
-            })
-            .collect();
-        if !active.is_empty() {
-            return Err(Error::Denied(format!(
-                "error while removing network: network {} has active endpoints ({})",
-                network.name,
-                active.join(", ")
-            )));
         }
         self.shared.networks.remove(&self.shared.db, &network)?;
         self.network_event("destroy", &network);

@@ -64,13 +64,17 @@ fn create(route: &mut Route, network: &NetworkConfig, mark: &str) -> Result<(), 
 
 fn configure(route: &mut Route, network: &NetworkConfig) -> Result<u32, NetError> {
     let name = &network.bridge;
-    if network.subnets.iter().all(|subnet| subnet.net.addr().is_ipv4()) {
-        sysctl::set(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1")?;
-    }
+    let ipv6 = network.subnets.iter().any(|subnet| subnet.net.addr().is_ipv6());
+    sysctl::set(&format!("net/ipv6/conf/{name}/disable_ipv6"), if ipv6 { "0" } else { "1" })?;
+    // A container that plays router must not become the host's (CVE-2020-13401).
+    sysctl::set(&format!("net/ipv6/conf/{name}/accept_ra"), "0")?;
     // Connections from 127.0.0.1 to published ports come back this way; see `crate::nft` for why that is safe.
     sysctl::set(&format!("net/ipv4/conf/{name}/route_localnet"), "1")?;
     if !network.internal {
         sysctl::set("net/ipv4/ip_forward", "1")?;
+        if ipv6 {
+            forward_ipv6()?;
+        }
     }
     let Some(link) = route.link(name)? else { return Err(NetError::NoInterface { interface: name.clone() }) };
     let mut requests: Vec<_> = network
@@ -81,4 +85,17 @@ fn configure(route: &mut Route, network: &NetworkConfig) -> Result<u32, NetError
     requests.push(route::bring_up(name.as_str(), link.index));
     route.apply(requests)?;
     Ok(link.index)
+}
+
+/// Makes the host forward IPv6. A forwarding host stops to listen to its own router (accept_ra = 1), and would lose its
+/// address or its way out some minutes later; so interfaces that listen are told to go on all the same (accept_ra = 2).
+fn forward_ipv6() -> Result<(), NetError> {
+    let interfaces = fs_err::read_dir("/proc/sys/net/ipv6/conf").into_iter().flatten().flatten();
+    for name in interfaces.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let accept_ra = format!("net/ipv6/conf/{name}/accept_ra");
+        if sysctl::is(&accept_ra, "1") && !sysctl::is(&format!("net/ipv6/conf/{name}/forwarding"), "1") {
+            sysctl::set(&accept_ra, "2")?;
+        }
+    }
+    sysctl::set("net/ipv6/conf/all/forwarding", "1")
 }

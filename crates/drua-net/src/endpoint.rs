@@ -81,10 +81,11 @@ pub(crate) fn unplug(route: &mut Route, outer: &OuterEnd) -> Result<(), NetError
 /// Gives the inner end its addresses, brings it up, and sets the default route if the endpoint has it.
 pub(crate) fn configure(endpoint: &EndpointConfig, network: &NetworkConfig) -> Result<(), NetError> {
     netns::enter(&endpoint.netns, || {
-        if endpoint.addresses.iter().all(|net| net.addr().is_ipv4()) {
-            // A network without IPv6 must not have it by accident (CVE-2024-32473).
-            sysctl::set(&format!("net/ipv6/conf/{}/disable_ipv6", endpoint.ifname), "1")?;
-        }
+        // A network without IPv6 must not have it by accident (CVE-2024-32473).
+        let ipv6 = endpoint.addresses.iter().any(|net| net.addr().is_ipv6());
+        sysctl::set(&format!("net/ipv6/conf/{}/disable_ipv6", endpoint.ifname), if ipv6 { "0" } else { "1" })?;
+        // Its router is the host, which does not advertise itself; whoever does is a neighbour.
+        sysctl::set(&format!("net/ipv6/conf/{}/accept_ra", endpoint.ifname), "0")?;
         let mut route = Route::open()?;
         let (name, index) = inner_end(&mut route, endpoint)?;
         let mut requests = vec![route::bring_up(name, index)];

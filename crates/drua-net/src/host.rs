@@ -5,7 +5,7 @@
 //! container's namespace is done outside it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drua_types::{ContainerId, NetworkId};
 use ipnet::IpNet;
@@ -13,11 +13,11 @@ use ipnet::IpNet;
 use crate::config::{EndpointConfig, InterfaceName, NetworkConfig, PublishedPort};
 use crate::endpoint::OuterEnd;
 use crate::netlink::{Route, route};
-use crate::nft::{self, Element, Firewall};
+use crate::nft::{self, Element, Firewall, Watch};
 use crate::ports::{Leases, PortError, PortRequest};
 use crate::reaper::{self, Doomed, Reaper};
 use crate::reconcile::{Problem, Step, Subject, plan};
-use crate::{NetError, bridge, endpoint, names};
+use crate::{NetError, bridge, conntrack, endpoint, names};
 
 /// What tells one instance of the daemon from others on the same host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,10 +47,11 @@ pub enum Unplug {
 #[derive(Debug)]
 pub struct Host {
     config: HostConfig,
-    kernel: Mutex<Kernel>,
+    kernel: Arc<Mutex<Kernel>>,
     leases: Mutex<Leases>,
     networks: Mutex<BTreeMap<NetworkId, NetworkConfig>>,
     reaper: Reaper,
+    _watch: Watch,
 }
 
 #[derive(Debug)]
@@ -60,16 +61,26 @@ struct Kernel {
 }
 
 impl Host {
-    /// Opens the network namespace of the calling thread. Changes nothing in it.
+    /// Opens the network namespace of the calling thread. Changes nothing in it. From then on, a table of ours that somebody
+    /// else flushes or deletes is put right at once.
     ///
     /// # Errors
     /// [`NetError::Name`] for a bad configuration, [`NetError::Netlink`] without netlink.
     pub fn open(config: HostConfig) -> Result<Self, NetError> {
         check_name(&config.table, "the name of an instance", 1..=32, "1 to 32 letters, digits, `_` or `-`")?;
         check_name(&config.iface_prefix, "a prefix for interfaces", 0..=3, "at most 3 letters or digits")?;
+        let thread = |source| NetError::Thread { source };
         let kernel = Kernel { route: Route::open()?, firewall: Firewall::open(&config.table)? };
-        let reaper = Reaper::start(Route::open()?).map_err(|source| NetError::Thread { source })?;
-        Ok(Self { config, kernel: Mutex::new(kernel), leases: Mutex::default(), networks: Mutex::default(), reaper })
+        let port = kernel.firewall.port().map_err(thread)?;
+        let kernel = Arc::new(Mutex::new(kernel));
+        let watched = Arc::clone(&kernel);
+        let repair = move || match lock(&watched).firewall.repair() {
+            Ok(()) => tracing::warn!("the nftables table was damaged from outside and has been rebuilt"),
+            Err(error) => tracing::error!(error = drua_types::error_chain(&error), "the nftables table is damaged"),
+        };
+        let watch = Watch::start(&config.table, port, repair).map_err(thread)?;
+        let reaper = Reaper::start(Route::open()?).map_err(thread)?;
+        Ok(Self { config, kernel, leases: Mutex::default(), networks: Mutex::default(), reaper, _watch: watch })
     }
 
     /// The usual name of the default network's bridge, `drua0`.
@@ -217,7 +228,15 @@ impl Host {
         if published.is_err() {
             leases.release(&fresh);
         }
-        published
+        drop(leases);
+        published.map(|()| self.forget_flows(endpoint))
+    }
+
+    /// Flows that the kernel keeps sending where they went before are a nuisance, not a failure.
+    fn forget_flows(&self, endpoint: &EndpointConfig) {
+        if let Err(error) = conntrack::forget(&mut lock(&self.kernel).route, endpoint) {
+            tracing::warn!(container.id = %endpoint.container, error = drua_types::error_chain(&error), "stale UDP flows");
+        }
     }
 
     /// Takes an endpoint's ports off the host and gives up their leases. Ports that are another container's by now stay.
@@ -230,6 +249,8 @@ impl Host {
         held.publish.retain(|port| leases.is_held(&endpoint.container, port));
         let removed = lock(&self.kernel).firewall.remove(&nft::of_endpoint(&held));
         leases.release(&held.publish);
+        drop(leases);
+        self.forget_flows(&held);
         Ok(removed?)
     }
 
@@ -262,15 +283,6 @@ impl Host {
             self.take_step(&step, &mut problems);
         }
         problems
-    }
-
-    /// Rebuilds our nftables table if somebody else changed what it holds, for example by flushing the ruleset. Returns
-    /// whether somebody did. Cheap enough to be called every minute.
-    ///
-    /// # Errors
-    /// [`NetError::Netlink`].
-    pub fn repair_firewall(&self) -> Result<bool, NetError> {
-        Ok(lock(&self.kernel).firewall.repair()?)
     }
 
     /// Removes everything of this instance: the table, the bridges and the veths of running containers, all leases.

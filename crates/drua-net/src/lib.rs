@@ -12,6 +12,7 @@
 
 mod bridge;
 mod config;
+mod conntrack;
 pub mod dns;
 mod endpoint;
 mod error;
@@ -32,7 +33,7 @@ pub use config::{
 };
 pub use error::NetError;
 pub use host::{Host, HostConfig, Unplug};
-pub use ipam::{Ipam, IpamError, Pool, SubnetRequest, default_pools};
+pub use ipam::{Family, Ipam, IpamError, Pool, SubnetRequest, default_pools};
 pub use netlink::NetlinkError;
 pub use ports::{HostPorts, PortError, PortRequest};
 pub use reconcile::{Problem, Subject};

@@ -9,9 +9,8 @@ use crate::NetError;
 /// A parameter that the kernel does not have is left alone: without IPv6 there is nothing to switch off.
 pub(crate) fn set(name: &str, value: &str) -> Result<(), NetError> {
     let path = Path::new("/proc/sys").join(name);
-    let same = |text: String| text.split_whitespace().eq(value.split_whitespace());
     match fs_err::read_to_string(&path) {
-        Ok(text) if same(text.clone()) => return Ok(()),
+        Ok(text) if same(&text, value) => return Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
@@ -20,4 +19,13 @@ pub(crate) fn set(name: &str, value: &str) -> Result<(), NetError> {
         value: value.to_owned(),
         source,
     })
+}
+
+/// Whether `/proc/sys/<name>` has this value.
+pub(crate) fn is(name: &str, value: &str) -> bool {
+    fs_err::read_to_string(Path::new("/proc/sys").join(name)).is_ok_and(|text| same(&text, value))
+}
+
+fn same(text: &str, value: &str) -> bool {
+    text.split_whitespace().eq(value.split_whitespace())
 }

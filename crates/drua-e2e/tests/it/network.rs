@@ -198,3 +198,53 @@ fn nothing_is_left_behind() {
     });
     assert!(clean.is_some(), "{found}");
 }
+
+#[test]
+fn ipv6_networks_carry_names_ports_and_fixed_addresses() {
+    let Some(daemon) = busybox() else { return };
+    let subnet = format!("fd{:02x}:{:x}::/64", std::process::id() & 0xff, std::process::id() >> 8);
+    let base = subnet.trim_end_matches("::/64").to_owned();
+    daemon.docker(["network", "create", "--ipv6", "--subnet", &subnet, "six"]).run().ok();
+    let run = daemon.docker(["network", "inspect", "-f", "{{.EnableIPv6}} {{len .IPAM.Config}}", "six"]).run();
+    assert_eq!(run.ok(), "true 2");
+    let script = "mkdir -p /www; echo six > /www/index.html; exec httpd -f -p '[::]:80' -h /www";
+    daemon
+        .docker(["run", "-d", "--name", "web", "--network", "six", "--ip6", &format!("{base}::77"), "-p", "80"])
+        .args(["busybox", "sh", "-c", script])
+        .run()
+        .ok();
+    let format = "{{.NetworkSettings.Networks.six.GlobalIPv6Address}} {{.NetworkSettings.Networks.six.IPv6Gateway}}";
+    let run = daemon.docker(["inspect", "-f", format, "web"]).run();
+    assert_eq!(run.ok(), format!("{base}::77 {base}::1"));
+    fetch(&daemon, "six", &format!("http://[{base}::77]/"), "six");
+    fetch(&daemon, "six", "http://web/", "six");
+    let lookup = daemon.docker(["run", "--rm", "--network", "six", "busybox", "nslookup", "-type=aaaa", "web"]).run();
+    assert!(lookup.ok().contains(&format!("{base}::77")), "{lookup}");
+    let ports = daemon.docker(["port", "web"]).run();
+    let numbers: Vec<&str> = ports.ok().lines().filter_map(|line| line.rsplit(':').next()).collect();
+    assert!(ports.stdout.contains("80/tcp -> [::]:"), "{ports}");
+    assert_eq!((numbers.len(), numbers[0]), (2, numbers[1]), "{ports}");
+    // By the host's address in the network, since a fresh machine has no other IPv6 address.
+    let url = format!("http://[{base}::1]:{}/", numbers[0]);
+    let fetched = daemon.docker(["run", "--rm", "--network", "host", "busybox", "wget", "-qO-", &url]).run();
+    assert_eq!(fetched.ok(), "six");
+    // Without --ipv6 its subnet is not used, and that is said.
+    let body = r#"{"Name":"four","IPAM":{"Config":[{"Subnet":"fd99:7::/64"}]}}"#;
+    let created = daemon.api("POST", "/v1.50/networks/create", body).unwrap();
+    assert!(created.body.contains("--ipv6"), "{created:?}");
+}
+
+#[test]
+fn the_firewall_comes_back_after_a_foreign_flush() {
+    let Some(daemon) = busybox() else { return };
+    daemon.docker(["network", "create", "net"]).run().ok();
+    serve(&daemon, "web", &["--network", "net", "-p", "80"]);
+    let port = published(&daemon, "web", "80/tcp");
+    assert!(http::get(&port, "/").unwrap().body.contains("hello from web"));
+    // Only this daemon's table: other tests have theirs.
+    let table = format!("drua-{}", daemon.options.prefix);
+    let deleted = std::process::Command::new("nft").args(["delete", "table", "inet", &table]).status().unwrap();
+    assert!(deleted.success());
+    let got = wait::poll(SOON, || http::get(&port, "/").ok().filter(|page| page.body.contains("hello from web")));
+    assert!(got.is_some(), "the published port did not come back");
+}

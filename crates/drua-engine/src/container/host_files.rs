@@ -48,7 +48,9 @@ fn hosts_text(container: &Container, networks: &Networks) -> String {
         domain => format!("{0}.{domain} {0}", container.config.hostname),
     };
     for endpoint in container.endpoints.values() {
-        let _ = writeln!(text, "{}\t{names}", endpoint.address);
+        for address in endpoint.addresses() {
+            let _ = writeln!(text, "{address}\t{names}");
+        }
     }
     text
 }

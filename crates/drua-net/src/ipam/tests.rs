@@ -6,6 +6,13 @@ fn net(text: &str) -> IpNet {
     text.parse().expect("a subnet")
 }
 
+const V4: &[Family] = &[Family::V4];
+const BOTH: &[Family] = &[Family::V4, Family::V6];
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
 fn request(subnet: &str) -> SubnetRequest {
     SubnetRequest { subnet: Some(net(subnet)), ..SubnetRequest::default() }
 }
@@ -15,7 +22,7 @@ fn networks_get_dockers_subnets_in_order_and_then_ours() {
     let mut ipam = Ipam::default();
     let mut subnets = Vec::new();
     let error = loop {
-        match ipam.add_network(&NetworkId::random(), &[], &[]) {
+        match ipam.add_network(&NetworkId::random(), &[], V4, &[]) {
             Ok(one) => subnets.push(one[0]),
             Err(error) => break error,
         }
@@ -32,17 +39,17 @@ fn networks_get_dockers_subnets_in_order_and_then_ours() {
 fn the_hosts_own_subnets_are_avoided() {
     let mut ipam = Ipam::default();
     let occupied = [net("172.17.0.0/16"), net("172.18.4.0/24"), net("172.16.0.0/12").trunc()];
-    let chosen = ipam.add_network(&NetworkId::random(), &[], &occupied[..2]).unwrap();
+    let chosen = ipam.add_network(&NetworkId::random(), &[], V4, &occupied[..2]).unwrap();
     assert_eq!(chosen[0].net, net("172.19.0.0/16"));
-    let chosen = ipam.add_network(&NetworkId::random(), &[], &occupied).unwrap();
+    let chosen = ipam.add_network(&NetworkId::random(), &[], V4, &occupied).unwrap();
     assert_eq!(chosen[0].net, net("192.168.0.0/20"));
 }
 
 #[test]
 fn overlaps_are_refused_in_dockers_words() {
     let mut ipam = Ipam::default();
-    ipam.add_network(&NetworkId::random(), &[request("10.1.0.0/16")], &[]).unwrap();
-    let error = ipam.add_network(&NetworkId::random(), &[request("10.1.2.0/24")], &[]).unwrap_err();
+    ipam.add_network(&NetworkId::random(), &[request("10.1.0.0/16")], V4, &[]).unwrap();
+    let error = ipam.add_network(&NetworkId::random(), &[request("10.1.2.0/24")], V4, &[]).unwrap_err();
     assert!(error.to_string().contains("Pool overlaps with other one on this address space"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Denied);
 }
@@ -50,12 +57,22 @@ fn overlaps_are_refused_in_dockers_words() {
 #[test]
 fn subnets_that_cannot_work_are_refused() {
     let mut ipam = Ipam::default();
-    for bad in ["10.0.0.1/16", "10.0.0.0/31", "127.0.0.0/8", "224.0.0.0/8", "0.0.0.0/8", "fd00::/64"] {
-        let error = ipam.add_network(&NetworkId::random(), &[request(bad)], &[]).unwrap_err();
+    for bad in [
+        "10.0.0.1/16",
+        "10.0.0.0/31",
+        "127.0.0.0/8",
+        "224.0.0.0/8",
+        "0.0.0.0/8",
+        "fe80::/64",
+        "ff02::/64",
+        "fd00::1/64",
+        "fd00::/127",
+    ] {
+        let error = ipam.add_network(&NetworkId::random(), &[request(bad)], V4, &[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{bad}");
     }
     let outside = SubnetRequest { gateway: Some("10.9.0.1".parse().unwrap()), ..request("10.0.0.0/24") };
-    assert!(ipam.add_network(&NetworkId::random(), &[outside], &[]).is_err());
+    assert!(ipam.add_network(&NetworkId::random(), &[outside], V4, &[]).is_err());
 }
 
 #[test]
@@ -67,18 +84,51 @@ fn ranges_gateways_and_fixed_addresses() {
         gateway: Some("10.0.0.9".parse().unwrap()),
         ..request("10.0.0.0/24")
     };
-    ipam.add_network(&id, &[wanted], &[]).unwrap();
-    let mut next = || ipam.allocate(&id, None).map(|net| net.to_string());
+    ipam.add_network(&id, &[wanted], V4, &[]).unwrap();
+    let mut next = || ipam.allocate(&id, &[]).map(|nets| nets[0].to_string());
     assert_eq!([next(), next(), next()].map(Result::unwrap), ["10.0.0.8/24", "10.0.0.10/24", "10.0.0.11/24"]);
     assert!(matches!(next(), Err(IpamError::AddressesExhausted { .. })));
-    assert!(ipam.allocate(&id, Some("10.0.0.77".parse().unwrap())).is_ok());
-    let error = ipam.allocate(&id, Some("10.0.0.77".parse().unwrap())).unwrap_err();
+    assert!(ipam.allocate(&id, &[ip("10.0.0.77")]).is_ok());
+    let error = ipam.allocate(&id, &[ip("10.0.0.77")]).unwrap_err();
     assert_eq!(error.to_string(), "Address already in use");
     for reserved in ["10.0.0.0", "10.0.0.255", "10.0.0.9"] {
-        assert!(ipam.allocate(&id, Some(reserved.parse().unwrap())).is_err(), "{reserved}");
+        assert!(ipam.allocate(&id, &[ip(reserved)]).is_err(), "{reserved}");
     }
-    let error = ipam.allocate(&id, Some("10.0.1.1".parse().unwrap())).unwrap_err();
+    let error = ipam.allocate(&id, &[ip("10.0.1.1")]).unwrap_err();
     assert!(matches!(error, IpamError::AddressOutside { .. }));
+}
+
+#[test]
+fn ipv6_comes_from_a_unique_local_prefix_or_as_asked() {
+    let mut ipam = Ipam::default();
+    let id = NetworkId::random();
+    let subnets = ipam.add_network(&id, &[], BOTH, &[]).unwrap();
+    let [v4, v6] = subnets.as_slice() else { panic!("{subnets:?}") };
+    assert_eq!(v4.net, net("172.17.0.0/16"));
+    assert!(net("fd00::/8").contains(&v6.net) && v6.net.prefix_len() == 64, "{v6:?}");
+    assert!(v6.gateway.to_string().ends_with("::1"), "{v6:?}");
+    let first = ipam.allocate(&id, &[]).unwrap();
+    assert_eq!(first[0].to_string(), "172.17.0.2/16");
+    assert!(first[1].to_string().ends_with("::2/64"), "{first:?}");
+
+    let id = NetworkId::random();
+    let subnets = ipam.add_network(&id, &[request("2001:db8:1::/64")], BOTH, &[]).unwrap();
+    assert_eq!(
+        subnets.iter().map(|subnet| subnet.net).collect::<Vec<_>>(),
+        [net("172.18.0.0/16"), net("2001:db8:1::/64")]
+    );
+    let fixed = ipam.allocate(&id, &[ip("2001:db8:1::77")]).unwrap();
+    assert_eq!(fixed[1].to_string(), "2001:db8:1::77/64");
+    // Nothing is kept of an allocation that fails half-way.
+    let error = ipam.allocate(&id, &[ip("172.18.0.9"), ip("2001:db8:1::77")]).unwrap_err();
+    assert_eq!(error.to_string(), "Address already in use");
+    assert!(ipam.allocate(&id, &[ip("172.18.0.9")]).is_ok());
+    assert!(matches!(ipam.allocate(&id, &[ip("fd77::1")]), Err(IpamError::AddressOutside { .. })));
+
+    let pool = Pool { base: net("2001:db8:ff00::/40"), size: 64 };
+    let mut ipam = Ipam::new([default_pools(), vec![pool]].concat());
+    let subnets = ipam.add_network(&NetworkId::random(), &[], BOTH, &[net("2001:db8:ff00::/64")]).unwrap();
+    assert_eq!(subnets[1].net, net("2001:db8:ff00:1::/64"));
 }
 
 proptest! {
@@ -88,14 +138,14 @@ proptest! {
         let mut ipam = Ipam::default();
         let id = NetworkId::random();
         let subnet = net(&format!("10.3.0.0/{prefix}"));
-        let gateway = ipam.add_network(&id, &[request(&subnet.to_string())], &[]).unwrap()[0].gateway;
+        let gateway = ipam.add_network(&id, &[request(&subnet.to_string())], V4, &[]).unwrap()[0].gateway;
         let capacity = (1usize << (32 - prefix)) - 3;
         let mut held: Vec<IpAddr> = Vec::new();
         for (take, pick) in steps {
             if take {
-                match ipam.allocate(&id, None) {
-                    Ok(address) => {
-                        let address = address.addr();
+                match ipam.allocate(&id, &[]) {
+                    Ok(addresses) => {
+                        let address = addresses[0].addr();
                         prop_assert!(subnet.contains(&address) && address != gateway);
                         prop_assert!(address != subnet.network() && address != subnet.broadcast());
                         prop_assert!(!held.contains(&address));
@@ -119,17 +169,17 @@ proptest! {
         let occupied: Vec<IpNet> =
             host.into_iter().map(|(b, prefix)| net(&format!("172.{b}.0.0/{prefix}")).trunc()).collect();
         let mut ipam = Ipam::default();
-        let mut all: Vec<Ipv4Net> = Vec::new();
+        let mut all: Vec<IpNet> = Vec::new();
         for ask in wanted {
             let requests: Vec<SubnetRequest> = ask
                 .map(|(b, c, prefix)| request(&net(&format!("10.{b}.{c}.0/{prefix}")).trunc().to_string()))
                 .into_iter()
                 .collect();
-            let Ok(subnets) = ipam.add_network(&NetworkId::random(), &requests, &occupied) else { continue };
-            let IpNet::V4(subnet) = subnets[0].net else { panic!("IPv4 only") };
+            let Ok(subnets) = ipam.add_network(&NetworkId::random(), &requests, V4, &occupied) else { continue };
+            let subnet = subnets[0].net;
             prop_assert!(all.iter().all(|other| !overlap(*other, subnet)));
             if requests.is_empty() {
-                prop_assert!(!occupied.iter().any(|o| matches!(o, IpNet::V4(o) if overlap(*o, subnet))));
+                prop_assert!(!occupied.iter().any(|other| overlap(*other, subnet)));
             }
             all.push(subnet);
         }

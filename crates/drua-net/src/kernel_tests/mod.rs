@@ -3,6 +3,7 @@
 //! Needs root. Nothing outside these namespaces is touched; they and their pins go with the test's threads.
 
 mod dns;
+mod ipv6;
 mod publish;
 mod reconcile;
 mod topology;

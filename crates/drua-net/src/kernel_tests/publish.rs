@@ -101,6 +101,48 @@ fn udp_and_tcp_have_the_same_number() {
     });
 }
 
+/// Echoes datagrams with a label until it is dropped.
+fn label_udp(netns: &std::path::Path, label: &'static [u8]) {
+    let socket = netns::enter(netns, || UdpSocket::bind("0.0.0.0:7")).unwrap().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 100];
+        while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(label, peer);
+        }
+    });
+}
+
+#[test]
+fn a_udp_client_follows_the_port_to_its_new_container() {
+    world(|world| {
+        let network = world.network(79);
+        world.host.create_network(&network).unwrap();
+        let publish = |host| {
+            let mut endpoint = world.endpoint(&network, host);
+            endpoint.publish = vec![publish("0.0.0.0", 9000, 7, Protocol::Udp)];
+            world.host.attach(&endpoint).unwrap();
+            endpoint
+        };
+        // One socket throughout, so that it is one flow to the kernel.
+        let client = netns::enter(&world.outside, || UdpSocket::bind("0.0.0.0:0")).unwrap().unwrap();
+        client.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+        client.connect((UPLINK, 9000)).unwrap();
+        let ask = || {
+            let mut buffer = [0; 100];
+            client.send(b"?").ok()?;
+            client.recv(&mut buffer).ok().map(|len| buffer[..len].to_vec())
+        };
+        assert_eq!(ask(), None, "nobody is there yet");
+        let first = publish(2);
+        label_udp(&first.netns, b"first");
+        super::world::eventually("the first container answers", || ask().as_deref() == Some(b"first"));
+        assert!(world.host.detach(&first, Unplug::Lazily).is_empty());
+        let second = publish(3);
+        label_udp(&second.netns, b"second");
+        super::world::eventually("the second container answers", || ask().as_deref() == Some(b"second"));
+    });
+}
+
 #[test]
 fn taken_ports_are_refused_in_dockers_words() {
     world(|world| {

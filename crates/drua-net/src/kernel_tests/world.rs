@@ -153,7 +153,11 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start(netns: &Path, port: u16, label: &'static str) -> Self {
-        let listener = netns::enter(netns, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))).unwrap().unwrap();
+        Self::start_at(netns, (Ipv4Addr::UNSPECIFIED, port).into(), label)
+    }
+
+    pub(super) fn start_at(netns: &Path, at: SocketAddr, label: &'static str) -> Self {
+        let listener = netns::enter(netns, || TcpListener::bind(at)).unwrap().unwrap();
         let listener = Arc::new(listener);
         let accepting = Arc::clone(&listener);
         let thread = std::thread::spawn(move || {

@@ -10,7 +10,7 @@ mod wire;
 
 pub(crate) use route::{Link, NewVeth, PortFlags, Route};
 pub(crate) use socket::{Family, Request, Socket};
-pub(crate) use wire::{Message, attributes, flags};
+pub(crate) use wire::{Message, attributes, flags, messages as notifications};
 
 use std::io;
 

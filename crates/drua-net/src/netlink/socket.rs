@@ -9,7 +9,9 @@ use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
 use rustix::net::sockopt::{
     Timeout, set_socket_send_buffer_size, set_socket_send_buffer_size_force, set_socket_timeout,
 };
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, getsockname, recv, send, socket_with,
+};
 
 use super::NetlinkError;
 use super::wire::{Message, Received, flags, messages, u32_at};
@@ -79,6 +81,11 @@ impl Socket {
         open()
             .map(|fd| Self { fd, sequence: 0 })
             .map_err(|errno| NetlinkError::Open { family: family.name(), source: errno.into() })
+    }
+
+    /// The socket's number, which names it in notifications.
+    pub(crate) fn port(&self) -> io::Result<u32> {
+        Ok(SocketAddrNetlink::try_from(getsockname(&self.fd)?)?.pid())
     }
 
     /// Sends independent requests in one datagram; all are tried, and the first refusal is the error.

@@ -96,19 +96,27 @@ impl Message {
 
 /// One received message.
 #[derive(Debug)]
-pub(super) struct Received<'a> {
-    pub(super) kind: u16,
+pub(crate) struct Received<'a> {
+    pub(crate) kind: u16,
     pub(super) flags: u16,
     pub(super) sequence: u32,
-    pub(super) body: &'a [u8],
+    /// In notifications: the port of the socket that asked for the change.
+    pub(crate) sender: u32,
+    pub(crate) body: &'a [u8],
 }
 
 /// Splits a datagram into messages; stops at the first one that is cut short.
-pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
     std::iter::from_fn(move || {
         let len = u32_at(bytes, 0)? as usize;
         let body = bytes.get(HEADER_LEN..len)?;
-        let message = Received { kind: u16_at(bytes, 4)?, flags: u16_at(bytes, 6)?, sequence: u32_at(bytes, 8)?, body };
+        let message = Received {
+            kind: u16_at(bytes, 4)?,
+            flags: u16_at(bytes, 6)?,
+            sequence: u32_at(bytes, 8)?,
+            sender: u32_at(bytes, 12)?,
+            body,
+        };
         bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
         Some(message)
     })

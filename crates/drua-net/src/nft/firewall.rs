@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use rustix::io::Errno;
 
-use super::elements::{Element, Entry, Set, plan};
-use super::table::{Kind, add_table, change_elements, delete_table, message, skeleton};
-use crate::netlink::{Family, NetlinkError, Request, Socket, attributes, flags};
+use super::elements::{Element, plan};
+use super::table::{Kind, add_table, change_elements, delete_table, skeleton};
+use crate::netlink::{Family, NetlinkError, Socket};
 
 /// The owner of the table. Changes are transactions; a table that others damaged is rebuilt at the next change.
 #[derive(Debug)]
 pub(crate) struct Firewall {
-    socket: Socket,
-    table: String,
+    pub(super) socket: Socket,
+    pub(super) table: String,
     elements: BTreeSet<Element>,
 }
 
@@ -50,31 +50,14 @@ impl Firewall {
         self.socket.transact(vec![add_table(&self.table), delete_table(&self.table)])
     }
 
-    /// Rebuilds the table if it does not hold what it should. Returns whether it did not.
-    pub(crate) fn repair(&mut self) -> Result<bool, NetlinkError> {
-        if self.observe()?.unwrap_or_default() == self.elements {
-            return Ok(false);
-        }
-        self.replace(self.elements.clone())?;
-        Ok(true)
+    /// Rebuilds the table as it should be. Connections are not disturbed.
+    pub(crate) fn repair(&mut self) -> Result<(), NetlinkError> {
+        self.replace(self.elements.clone())
     }
 
-    /// What the kernel holds now, or `None` without a table.
-    pub(crate) fn observe(&mut self) -> Result<Option<BTreeSet<Element>>, NetlinkError> {
-        let mut elements = BTreeSet::new();
-        for set in Set::ALL {
-            let attempted = format!("list nftables set `{}.{}`", self.table, set.name());
-            let message = message(Kind::GetElements, flags::DUMP).str(1, &self.table).str(2, set.name());
-            match self.socket.query(Request { attempted, message }) {
-                Ok(answers) => {
-                    let entries: Vec<Entry> = answers.iter().flat_map(|(_, body)| parse_entries(body)).collect();
-                    elements.extend(Element::from_entries(set, &entries));
-                }
-                Err(error) if error.is(Errno::NOENT) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Some(elements))
+    /// The number of the socket by which this firewall changes the table.
+    pub(crate) fn port(&self) -> std::io::Result<u32> {
+        self.socket.port()
     }
 
     fn change(&mut self, desired: BTreeSet<Element>) -> Result<(), NetlinkError> {
@@ -91,18 +74,4 @@ impl Firewall {
             Err(error) => Err(error),
         }
     }
-}
-
-/// The entries of one `NFT_MSG_NEWSETELEM`.
-fn parse_entries(body: &[u8]) -> Vec<Entry> {
-    let value = |nest: &[u8]| attributes(nest).find(|(kind, _)| *kind == 1).map(|(_, value)| value.to_vec());
-    let entry = |element: &[u8]| {
-        let attribute = |wanted| attributes(element).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
-        let flags = attribute(3).and_then(|value| value.last().copied()).unwrap_or(0);
-        Some(Entry { key: value(attribute(1)?)?, data: attribute(2).and_then(value), interval_end: flags & 1 != 0 })
-    };
-    attributes(body.get(4..).unwrap_or_default())
-        .filter(|(kind, _)| *kind == 3)
-        .flat_map(|(_, list)| attributes(list).filter_map(|(_, element)| entry(element)).collect::<Vec<_>>())
-        .collect()
 }

@@ -47,7 +47,11 @@
 mod elements;
 mod expression;
 mod firewall;
+#[cfg(test)]
+mod observe;
 mod table;
+mod watch;
 
 pub(crate) use elements::{Element, of_endpoint, of_network};
 pub(crate) use firewall::Firewall;
+pub(crate) use watch::Watch;

@@ -24,6 +24,7 @@ pub(super) enum Kind {
     NewRule = 6,
     NewSet = 9,
     NewElements = 12,
+    #[cfg(test)]
     GetElements = 13,
     DelElements = 14,
 }

@@ -1,7 +1,7 @@
 //! `/networks/…`.
 
 use drua_api::models;
-use drua_engine::{CreateNetwork, EndpointRequest, Engine, Network, PREDEFINED, SubnetSpec};
+use drua_engine::{CreateNetwork, EndpointRequest, Engine, Family, Network, PREDEFINED, SubnetRequest};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -50,26 +50,32 @@ pub(crate) async fn create(engine: Engine, mut call: Call) -> Reply {
             let text = text.filter(|text| !text.is_empty());
             text.map(|text| text.parse().map_err(|_| Failure::invalid(format!("invalid {what} {text}")))).transpose()
         }
-        subnets.push(SubnetSpec {
+        subnets.push(SubnetRequest {
             subnet: parse("subnet", config.subnet)?,
             range: parse("IP range", config.ip_range)?,
             gateway: parse("gateway", config.gateway)?,
         });
     }
-    if body.enable_ipv6 == Some(true) {
-        return Err(Failure::new(hyper::StatusCode::NOT_IMPLEMENTED, "IPv6 networks are not supported yet"));
+    if body.enable_ipv4 == Some(false) {
+        return Err(Failure::new(hyper::StatusCode::NOT_IMPLEMENTED, "networks without IPv4 are not supported yet"));
     }
+    let ipv6 = body.enable_ipv6.unwrap_or_default();
+    let ignored = subnets.iter().find(|subnet| !ipv6 && subnet.family() == Family::V6);
+    let warning = ignored.and_then(|ignored| ignored.subnet).map(|subnet| {
+        format!("the subnet {subnet} is not used, since IPv6 is not enabled; create the network with --ipv6")
+    });
     let request = CreateNetwork {
         name: body.name,
         driver: body.driver.unwrap_or_default(),
         subnets,
+        ipv6,
         internal: body.internal.unwrap_or_default(),
         attachable: body.attachable.unwrap_or_default(),
         options: body.options.unwrap_or_default().into_iter().collect(),
         labels: body.labels.unwrap_or_default().into_iter().collect(),
     };
     let network = blocking(move || Ok(engine.create_network(request)?)).await?;
-    http::created(&json!({ "Id": network.id, "Warning": "" }))
+    http::created(&json!({ "Id": network.id, "Warning": warning.unwrap_or_default() }))
 }
 
 pub(crate) async fn remove(engine: Engine, name: String) -> Reply {

@@ -78,10 +78,13 @@ fn networks(container: &Container) -> Map<String, Value> {
 fn endpoint(container: &Container, name: &str) -> Value {
     let request = container.requests.get(name).cloned().unwrap_or_default();
     let live: Option<&Endpoint> = container.endpoints.get(name);
-    let ipam = request.ipv4.map(|address| json!({ "IPv4Address": address.to_string() }));
+    let mut ipam = Map::new();
+    ipam.extend(request.ipv4.map(|address| ("IPv4Address".to_owned(), json!(address.to_string()))));
+    ipam.extend(request.ipv6.map(|address| ("IPv6Address".to_owned(), json!(address.to_string()))));
+    let ipv6 = live.and_then(|endpoint| endpoint.ipv6);
     let text = |value: Option<String>| value.unwrap_or_default();
     json!({
-        "IPAMConfig": ipam,
+        "IPAMConfig": if ipam.is_empty() { Value::Null } else { json!(ipam) },
         "Links": null,
         "Aliases": if request.aliases.is_empty() { Value::Null } else { json!(request.aliases) },
         "MacAddress": text(live.map(|endpoint| endpoint.mac.clone())),
@@ -92,9 +95,9 @@ fn endpoint(container: &Container, name: &str) -> Value {
         "Gateway": text(live.and_then(|endpoint| endpoint.gateway).map(|gateway| gateway.to_string())),
         "IPAddress": text(live.map(|endpoint| endpoint.address.to_string())),
         "IPPrefixLen": live.map_or(0, |endpoint| endpoint.prefix_len),
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "IPv6Gateway": text(ipv6.and_then(|ipv6| ipv6.gateway).map(|gateway| gateway.to_string())),
+        "GlobalIPv6Address": text(ipv6.map(|ipv6| ipv6.address.to_string())),
+        "GlobalIPv6PrefixLen": ipv6.map_or(0, |ipv6| ipv6.prefix_len),
         "DNSNames": live.map(|endpoint| endpoint.dns_names.clone()),
     })
 }
@@ -242,6 +245,7 @@ fn healthcheck(check: &HealthCheck) -> Value {
 
 fn network_settings(container: &Container, config: &EngineConfig) -> Value {
     let bridge = container.endpoints.get("bridge");
+    let ipv6 = bridge.and_then(|endpoint| endpoint.ipv6);
     let text = |value: Option<String>| value.unwrap_or_default();
     let mut bound: BTreeMap<String, Value> =
         container.config.exposed_ports.iter().map(|port| (port.to_string(), Value::Null)).collect();
@@ -265,11 +269,11 @@ fn network_settings(container: &Container, config: &EngineConfig) -> Value {
         "SecondaryIPv6Addresses": null,
         "EndpointID": text(bridge.map(|endpoint| endpoint.id.to_string())),
         "Gateway": text(bridge.and_then(|endpoint| endpoint.gateway).map(|gateway| gateway.to_string())),
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "GlobalIPv6Address": text(ipv6.map(|ipv6| ipv6.address.to_string())),
+        "GlobalIPv6PrefixLen": ipv6.map_or(0, |ipv6| ipv6.prefix_len),
         "IPAddress": text(bridge.map(|endpoint| endpoint.address.to_string())),
         "IPPrefixLen": bridge.map_or(0, |endpoint| endpoint.prefix_len),
-        "IPv6Gateway": "",
+        "IPv6Gateway": text(ipv6.and_then(|ipv6| ipv6.gateway).map(|gateway| gateway.to_string())),
         "MacAddress": text(bridge.map(|endpoint| endpoint.mac.clone())),
         "Networks": networks(container),
     })

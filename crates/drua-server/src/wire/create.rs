@@ -484,18 +484,18 @@ fn log_config(config: Option<models::HostConfigLogConfig>) -> Result<LogConfig> 
 /// What the client wants of a network.
 pub(crate) fn endpoint(settings: models::EndpointSettings) -> Result<EndpointRequest> {
     let ipam = settings.ipam_config.unwrap_or_default();
-    if ipam.ipv6_address.is_some_and(|text| !text.is_empty()) {
-        return Err(unsupported("the endpoint option `IPv6Address`".to_owned()));
-    }
     if ipam.link_local_ips.is_some_and(|addresses| !addresses.is_empty()) {
         return Err(unsupported("the endpoint option `LinkLocalIPs`".to_owned()));
     }
     let ipv4 = ipam.ipv4_address.filter(|text| !text.is_empty());
     let ipv4 = ipv4.map(|text| text.parse().map_err(|_| Failure::invalid(format!("invalid IPv4 address: {text}"))));
+    let ipv6 = ipam.ipv6_address.filter(|text| !text.is_empty());
+    let ipv6 = ipv6.map(|text| text.parse().map_err(|_| Failure::invalid(format!("invalid IPv6 address: {text}"))));
     Ok(EndpointRequest {
         network: None,
         aliases: settings.aliases.unwrap_or_default(),
         ipv4: ipv4.transpose()?,
+        ipv6: ipv6.transpose()?,
         mac: settings.mac_address.filter(|text| !text.is_empty()),
         links: settings.links.unwrap_or_default(),
     })

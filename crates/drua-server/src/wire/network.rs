@@ -18,13 +18,13 @@ pub(crate) fn network(network: &Network, containers: &[Arc<Container>]) -> Value
             "EndpointID": endpoint.id,
             "MacAddress": endpoint.mac,
             "IPv4Address": address.to_string(),
-            "IPv6Address": "",
+            "IPv6Address": endpoint.ipv6.map(|ipv6| format!("{}/{}", ipv6.address, ipv6.prefix_len)).unwrap_or_default(),
         });
         Some((container.id.to_string(), entry))
     });
     let config = network.subnets.iter().map(|(subnet, gateway)| {
         let mut entry = json!({ "Subnet": subnet.to_string(), "Gateway": gateway.to_string() });
-        if let Some(range) = network.ip_range {
+        if let Some(range) = network.ip_range.filter(|range| subnet.contains(range)) {
             entry["IPRange"] = json!(range.to_string());
         }
         entry
@@ -37,7 +37,7 @@ pub(crate) fn network(network: &Network, containers: &[Arc<Container>]) -> Value
         "Scope": "local",
         "Driver": network.driver,
         "EnableIPv4": true,
-        "EnableIPv6": false,
+        "EnableIPv6": network.ipv6,
         "IPAM": { "Driver": "default", "Options": null, "Config": if config.is_empty() { Value::Null } else { json!(config) } },
         "Internal": network.internal,
         "Attachable": network.attachable,
