@@ -16,7 +16,7 @@ use drua_runtime::oci::{Mount, Process, Spec};
 use drua_runtime::sandbox::{ExecWorkload, InitWorkload, StartError, StartSignal, Workload};
 use drua_sys::root_fs::Root;
 use drua_types::{Flavor, annotations};
-use drua_wasm::{Compiler, Magic, Prepare, PrepareError, WasmRun, prepare, split_entrypoint};
+use drua_wasm::{Compiler, InvalidSetting, Magic, Prepare, PrepareError, Settings, WasmRun, prepare, split_entrypoint};
 use rustix::fs::{Mode, OFlags};
 
 /// Where compiled modules are kept when the specification does not say.
@@ -52,6 +52,7 @@ pub(crate) fn choose(spec: &Spec, rootfs: &Path) -> Result<Arc<dyn Workload>, Pr
     }
     let aot_dir = PathBuf::from(annotation(spec, annotations::AOT_CACHE).unwrap_or(DEFAULT_AOT_CACHE));
     let compiler = Compiler::this_binary();
+    let settings = settings(spec).map_err(|source| PrepareError::Setting { entrypoint: command.clone(), source })?;
     let request = Prepare { module, flavor, entrypoint: command, aot_dir: &aot_dir, compiler: &compiler };
     let before = open_fds();
     let prepared = prepare(request)?;
@@ -60,11 +61,21 @@ pub(crate) fn choose(spec: &Spec, rootfs: &Path) -> Result<Arc<dyn Workload>, Pr
     fds.extend(RUNTIME_SOCKETS.get().into_iter().flatten());
     let run = WasmRun {
         prepared,
+        settings,
         args: process.args().clone().unwrap_or_default(),
         env: process.env().clone().unwrap_or_default(),
         cwd: process.cwd().clone(),
     };
     Ok(Arc::new(WasmWorkload { run, fds }))
+}
+
+/// What annotations say of the guest, and the container's memory limit.
+fn settings(spec: &Spec) -> Result<Settings, InvalidSetting> {
+    let mut settings = Settings::of_annotations(|key| annotation(spec, key))?;
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let limit = resources.and_then(|resources| resources.memory().as_ref()).and_then(|memory| memory.limit());
+    settings.memory = limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0);
+    Ok(settings)
 }
 
 /// The value of an annotation.

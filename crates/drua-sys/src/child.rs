@@ -46,3 +46,17 @@ pub fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` has no preconditions.
     unsafe { libc::_exit(code) }
 }
+
+/// Gives the process a session keyring of its own, empty, in place of the one that it inherited.
+///
+/// # Errors
+/// `ENOSYS` from a kernel without keyrings, `EDQUOT` when the user has too many.
+pub fn new_session_keyring() -> io::Result<()> {
+    // SAFETY: a null name is allowed and asks for an anonymous keyring; no memory is touched.
+    let result =
+        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+    if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// From linux/keyctl.h.
+const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;

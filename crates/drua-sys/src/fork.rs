@@ -1,4 +1,4 @@
-//! `fork(2)` for the one place that forks without executing: the shim's `start`.
+//! `fork(2)` for the places that fork without executing: the shim's `start`, and the init of `--init`.
 //!
 //! Forking is sound only while the process has a single thread: a second one could hold a lock (the allocator's, for
 //! instance) that nobody would ever release in the child. That is checked here, so that callers need no `unsafe`.
@@ -35,15 +35,21 @@ pub enum ForkError {
 /// # Errors
 /// [`ForkError::Threads`] when there are more threads; [`ForkError::Fork`] when the kernel has no room for a process.
 pub fn fork_single_threaded() -> Result<Fork, ForkError> {
-    let threads = std::fs::read_dir("/proc/self/task").map_err(ForkError::CountThreads)?.count();
-    if threads != 1 {
-        return Err(ForkError::Threads(threads));
-    }
+    require_one_thread()?;
     // SAFETY: this is the only thread, so no lock is held by a thread that the child lacks, and any function may be
     // called in the child.
     match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Parent { child }) => Ok(Fork::Parent(child)),
         Ok(ForkResult::Child) => Ok(Fork::Child),
         Err(errno) => Err(ForkError::Fork(errno.into())),
+    }
+}
+
+pub(crate) fn require_one_thread() -> Result<(), ForkError> {
+    // The link count of the directory is its threads and two, without listing them (proc(5)).
+    let task = rustix::fs::stat("/proc/self/task").map_err(|errno| ForkError::CountThreads(errno.into()))?;
+    match usize::try_from(task.st_nlink).unwrap_or(usize::MAX).saturating_sub(2) {
+        1 => Ok(()),
+        threads => Err(ForkError::Threads(threads)),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod bpf;
 pub mod child;
+pub mod clone;
 pub mod fork;
 pub mod mount_attr;
 pub mod mount_ns;

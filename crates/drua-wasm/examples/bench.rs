@@ -47,7 +47,13 @@ fn guest(module: &str, aot: &str, tell: bool) -> Result<ExitCode> {
     let begun = Instant::now();
     let prepared = ready(module.as_ref(), aot.as_ref())?;
     let after = Instant::now();
-    let run = WasmRun { prepared, args: vec![module.to_owned()], env: Vec::new(), cwd: "/".into() };
+    let run = WasmRun {
+        prepared,
+        args: vec![module.to_owned()],
+        env: Vec::new(),
+        cwd: "/".into(),
+        settings: drua_wasm::Settings::default(),
+    };
     let status = run.run();
     if tell {
         println!("prepare {:?}, run {:?}", after - begun, after.elapsed());

@@ -17,8 +17,10 @@ use std::os::unix::fs::FileExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::engine::Profile;
+
 /// Version of the trailer and of [`Metadata`]; a reader refuses every other.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"druaCWSM";
 const TRAILER: usize = 8 + 4 + 4 + 32 + 8;
 /// Metadata is a few hundred bytes; more is not ours.
@@ -30,7 +32,7 @@ const METADATA_LIMIT: u32 = 64 << 10;
 pub enum Kind {
     /// A core module; its host interface is WASI preview 1.
     Module,
-    /// A component; its host interface is WASI preview 2.
+    /// A component; its host interface is WASI 0.2 or 0.3.
     Component,
 }
 
@@ -38,7 +40,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
-    /// It exports `wasi:http/incoming-handler`: an HTTP server.
+    /// It exports `wasi:http/incoming-handler` (0.2) or `wasi:http/handler` (0.3): an HTTP server.
     Serve,
     /// It exports `_start` or `wasi:cli/run`: a command.
     Command,
@@ -53,6 +55,8 @@ pub struct Metadata {
     pub kind: Kind,
     /// What running it means.
     pub target: Target,
+    /// What it needs of its engine.
+    pub profile: Profile,
     /// What one instance of it takes, where that can be known beforehand.
     pub resources: Option<Resources>,
 }
@@ -176,7 +180,8 @@ mod tests {
     use super::*;
 
     fn sample() -> (File, Metadata) {
-        let metadata = Metadata { kind: Kind::Module, target: Target::Command, resources: None };
+        let metadata =
+            Metadata { kind: Kind::Module, target: Target::Command, profile: Profile::default(), resources: None };
         let mut file = tempfile::tempfile().expect("a temporary file");
         write(&mut file, b"image", &metadata).expect("writing");
         (file, metadata)

@@ -13,7 +13,7 @@ use wasmtime::{Engine, Module};
 
 use crate::artifact::{self, Kind, Metadata, Resources, Target};
 use crate::confine::{ConfineError, confine};
-use crate::engine;
+use crate::engine::{self, Profile};
 
 /// Modules larger than this, in bytes, are refused: 512 MiB.
 pub const MODULE_LIMIT: u64 = 512 << 20;
@@ -76,10 +76,19 @@ fn read_module(input: impl Read) -> Result<Vec<u8>, CompileError> {
 }
 
 fn compile(module: &[u8]) -> Result<(Vec<u8>, Metadata), CompileError> {
-    let engine = engine::compiler().map_err(|error| CompileError::Engine(format!("{error:#}")))?;
+    let engine = |profile| engine::compiler(profile).map_err(|error| CompileError::Engine(format!("{error:#}")));
     match Magic::of(module) {
-        Magic::Module => compile_module(&engine, module),
-        Magic::Component => compile_component(&engine, module),
+        Magic::Module => compile_module(&engine(Profile::default())?, module),
+        Magic::Component => {
+            let plain = Profile { concurrent: false, interruptible: serves_http(module) };
+            let concurrent = Profile { concurrent: true, ..plain };
+            // What does not even validate without the component model's `async` may do so with it; that costs no code
+            // generation. What validates may still import WASI 0.3.
+            match compile_component(&engine(plain)?, plain, module) {
+                Ok((image, metadata)) if !metadata.profile.concurrent => Ok((image, metadata)),
+                Ok(_) | Err(_) => compile_component(&engine(concurrent)?, concurrent, module),
+            }
+        }
         Magic::Text | Magic::Elf | Magic::Script | Magic::Other => {
             return Err(CompileError::NotWasm(module.iter().copied().take(8).collect()));
         }
@@ -87,27 +96,41 @@ fn compile(module: &[u8]) -> Result<(Vec<u8>, Metadata), CompileError> {
     .map_err(|error| CompileError::Invalid(reason(&error)))
 }
 
+/// Whether a component may be an HTTP server; a name among its bytes that is no export costs nothing but a little speed.
+fn serves_http(module: &[u8]) -> bool {
+    [&b"wasi:http/incoming-handler"[..], b"wasi:http/handler"]
+        .iter()
+        .any(|name| module.windows(name.len()).any(|window| window == *name))
+}
+
 fn compile_module(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<(Vec<u8>, Metadata)> {
     let module = Module::from_binary(engine, bytes)?;
     let starts = module.get_export("_start").is_some_and(|export| export.func().is_some());
     let target = if starts { Target::Command } else { Target::Library };
     let resources = Some(resources(module.resources_required()));
-    Ok((module.serialize()?, Metadata { kind: Kind::Module, target, resources }))
+    let metadata = Metadata { kind: Kind::Module, target, profile: Profile::default(), resources };
+    Ok((module.serialize()?, metadata))
 }
 
-fn compile_component(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<(Vec<u8>, Metadata)> {
+/// Compiles a component; where its imports or exports show that `profile` was too small, says so instead of a result that
+/// could not be linked.
+fn compile_component(engine: &Engine, profile: Profile, bytes: &[u8]) -> wasmtime::Result<(Vec<u8>, Metadata)> {
     let component = Component::from_binary(engine, bytes)?;
     let ty = component.component_type();
     let exports = |interface: &str| ty.exports(engine).any(|(name, _)| is_interface(name, interface));
-    let target = if exports("wasi:http/incoming-handler") {
+    let target = if exports("wasi:http/incoming-handler") || exports("wasi:http/handler") {
         Target::Serve
     } else if exports("wasi:cli/run") {
         Target::Command
     } else {
         Target::Library
     };
+    let newer = |name: &str| name.starts_with("wasi:") && name.contains("@0.3.");
+    let needs_async =
+        ty.imports(engine).any(|(name, _)| newer(name)) || ty.exports(engine).any(|(name, _)| newer(name));
+    let profile = Profile { concurrent: profile.concurrent || needs_async, ..profile };
     let resources = component.resources_required().map(resources);
-    Ok((component.serialize()?, Metadata { kind: Kind::Component, target, resources }))
+    Ok((component.serialize()?, Metadata { kind: Kind::Component, target, profile, resources }))
 }
 
 /// Whether `name` is `interface` in some version.

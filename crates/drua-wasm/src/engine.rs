@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, Module, PoolingAllocationConfig, WasmBacktraceDetails};
@@ -16,7 +17,7 @@ use crate::artifact::Resources;
 /// The wasmtime that this crate is built with; `Cargo.lock` pins it and a test compares.
 pub(crate) const WASMTIME_VERSION: &str = "48.0.8";
 /// Raise it with every change of [`base`] that alters generated code.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Native stack that a guest may use; the default of half a MiB is too small for interpreters. Only touched pages count.
 const MAX_WASM_STACK: usize = 4 << 20;
@@ -25,17 +26,27 @@ const FIBER_STACK: usize = MAX_WASM_STACK + (1 << 20);
 /// Requests that one HTTP server works on at a time; more wait in line.
 pub(crate) const MAX_CONCURRENT_REQUESTS: u32 = 512;
 
+/// What a module needs of its engine beyond the common; its artifact remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// The component model's `async`, which WASI 0.3 is made of. Without it every store and call is cheaper.
+    pub concurrent: bool,
+    /// Guest code looks at the clock in loops and calls, so that one request that computes does not hold up the others
+    /// and can be ended at its deadline.
+    pub interruptible: bool,
+}
+
 /// An engine that compiles.
-pub(crate) fn compiler() -> wasmtime::Result<Engine> {
-    Engine::new(&base())
+pub(crate) fn compiler(profile: Profile) -> wasmtime::Result<Engine> {
+    Engine::new(&base(profile))
 }
 
 /// An engine that only loads artifacts: building it probes less of the CPU.
 ///
 /// With `pool`, instances come from a pool that is sized for [`MAX_CONCURRENT_REQUESTS`] instances of one component;
 /// where the address space is too small for it (39-bit ARM boards, `ulimit -v`), each instance maps its own memory.
-pub(crate) fn runner(pool: Option<Resources>) -> wasmtime::Result<Engine> {
-    let mut config = base();
+pub(crate) fn runner(profile: Profile, pool: Option<Resources>) -> wasmtime::Result<Engine> {
+    let mut config = base(profile);
     config.enable_compiler(false);
     if let Some(resources) = pool {
         let strategy = InstanceAllocationStrategy::Pooling(pooling(resources));
@@ -47,12 +58,14 @@ pub(crate) fn runner(pool: Option<Resources>) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-fn base() -> Config {
+fn base(profile: Profile) -> Config {
     let mut config = Config::new();
     // Source lines in backtraces when the module carries DWARF; the sections stay on disk until a guest traps.
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
-    // WASI 0.3 is not offered yet; without it every store and call is cheaper.
-    config.concurrency_support(false);
+    config.concurrency_support(profile.concurrent);
+    config.epoch_interruption(profile.interruptible);
+    // Threads of WASI preview 1 share their memory.
+    config.shared_memory(true);
     config.max_wasm_stack(MAX_WASM_STACK);
     config.async_stack_size(FIBER_STACK);
     config
@@ -190,13 +203,14 @@ mod tests {
 
     #[test]
     fn artifacts_move_between_the_engines() {
-        let compiler = compiler().expect("an engine");
+        let profile = Profile { concurrent: false, interruptible: true };
+        let compiler = compiler(profile).expect("an engine");
         let image = compiler.precompile_module(&wat::parse_str("(module)").expect("text")).expect("compiles");
         let mut file = tempfile::tempfile().expect("a file");
         io::Write::write_all(&mut file, &image).expect("write");
         let pool = Resources { memories: 1, tables: 1, table_elements: 10 };
         for pool in [None, Some(pool)] {
-            load_module(&runner(pool).expect("an engine"), &file).expect("loads");
+            load_module(&runner(profile, pool).expect("an engine"), &file).expect("loads");
         }
     }
 }

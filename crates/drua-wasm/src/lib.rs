@@ -26,5 +26,6 @@ pub use artifact::{Kind, Metadata, Resources, Target};
 pub use cache::CacheError;
 pub use compile::{MODULE_LIMIT, compile_main};
 pub use drua_types::wasm::{ImageFacts, Magic, detect, split_entrypoint};
+pub use engine::Profile;
 pub use prepare::{Compiler, Prepare, PrepareError, Prepared, prepare};
-pub use run::WasmRun;
+pub use run::{InvalidSetting, Settings, WasmRun};

@@ -152,6 +152,15 @@ pub enum PrepareError {
     /// The compile role took longer than it may.
     #[error("the compiler did not finish `{name}` within {minutes} minutes", name = .0, minutes = COMPILE_TIMEOUT.as_secs() / 60)]
     Timeout(String),
+    /// An annotation that says how the guest runs cannot be used.
+    #[error("cannot tell how to run `{entrypoint}`")]
+    Setting {
+        /// The entrypoint.
+        entrypoint: String,
+        /// Which, and why.
+        #[source]
+        source: crate::InvalidSetting,
+    },
     /// The compile role's output is not an artifact.
     #[error("the compiler's output is unusable")]
     Output(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -160,7 +169,7 @@ pub enum PrepareError {
 impl Classify for PrepareError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Text(_) | Self::Rejected { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::Text(_) | Self::Rejected { .. } | Self::TooLarge { .. } | Self::Setting { .. } => ErrorKind::Invalid,
             Self::Changed(_) => ErrorKind::Conflict,
             Self::Timeout(_) => ErrorKind::Unavailable,
             Self::Read { .. } | Self::Cache(_) | Self::Compiler { .. } | Self::Failed { .. } | Self::Output(_) => {
@@ -179,7 +188,8 @@ impl Hint for PrepareError {
                 let path = path.display();
                 vec![format!("`chown root {path} && chmod 700 {path}`, or remove it: it is only a cache")]
             }
-            Self::Rejected { .. } => vec!["`wasm-tools validate` says more about a module".to_owned()],
+            Self::Setting { source, .. } => source.hints(),
+            Self::Rejected { .. } => vec!["`drua wasm validate` says more about a module".to_owned()],
             _ => Vec::new(),
         }
     }

@@ -4,6 +4,7 @@
 //! engine can read statistics without asking the shim.
 
 mod device;
+mod entrance;
 mod hierarchy;
 mod stats;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
+pub(crate) use entrance::Entrance;
 pub use hierarchy::Hierarchies;
 pub use stats::{BlkioEntry, CpuStats, MemoryStats, PidsStats, Stats};
 pub use warm::expect_joins;
@@ -126,6 +128,14 @@ impl Cgroup {
     /// Its path within each hierarchy.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The way in, for a process that is about to be made; `init` is a process of the container if there is one.
+    ///
+    /// # Errors
+    /// [`CgroupError::File`] when the cgroup does not exist.
+    pub(crate) fn entrance(&self, init: Option<u32>) -> Result<Entrance, CgroupError> {
+        Entrance::of(&self.hierarchies, &self.path, init).map_err(|err| self.file_error("open the way in", err))
     }
 
     /// Every process in it and in the cgroups below it. Empty when the cgroup does not exist.

@@ -187,7 +187,7 @@ fn receive_console(listener: UnixListener) -> io::Result<OwnedFd> {
 }
 
 /// libcontainer duplicates onto 0, 1 and 2 in turn, and closes what it duplicated from.
-fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(super) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 { Ok(fd) } else { Ok(rustix::io::fcntl_dupfd_cloexec(&fd, 3)?) }
 }
 
@@ -212,7 +212,7 @@ fn reap_failed(state_dir: &Path) {
     }
 }
 
-fn end_child(pid: Pid) {
+pub(super) fn end_child(pid: Pid) {
     // ESRCH and ECHILD: it has been waited for already.
     let _ = kill(pid, Signal::SIGKILL);
     let _ = waitpid(pid, None);

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use drua_sys::fork::ForkError;
 use drua_types::{Classify, ErrorKind, exit};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,16 @@ pub enum StartError {
         /// Whether something does not exist: the interpreter, mostly.
         missing: bool,
     },
+    /// The working directory cannot be entered (127 when it does not exist, else 126).
+    #[error("chdir to cwd (\"{cwd}\") set in config.json failed: {reason}")]
+    Cwd {
+        /// The directory.
+        cwd: String,
+        /// The operating system's words.
+        reason: String,
+        /// Whether it does not exist.
+        missing: bool,
+    },
     /// The workload cannot be run: a Wasm module that does not compile, for instance (126).
     #[error("{0}")]
     Workload(String),
@@ -58,10 +70,14 @@ impl StartError {
     /// The exit code that stands for this failure: 127 not found, 126 not runnable, 125 our fault.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotInPath { .. } | Self::NotFound { .. } | Self::Exec { missing: true, .. } => exit::NOT_FOUND,
+            Self::NotInPath { .. }
+            | Self::NotFound { .. }
+            | Self::Exec { missing: true, .. }
+            | Self::Cwd { missing: true, .. } => exit::NOT_FOUND,
             Self::PermissionDenied { .. }
             | Self::IsDirectory { .. }
             | Self::Exec { missing: false, .. }
+            | Self::Cwd { missing: false, .. }
             | Self::Workload(_) => exit::NOT_EXECUTABLE,
             Self::Confine(_) => exit::ENGINE,
         }
@@ -77,6 +93,7 @@ impl Classify for StartError {
             | Self::PermissionDenied { .. }
             | Self::IsDirectory { .. }
             | Self::Exec { .. }
+            | Self::Cwd { .. }
             | Self::Workload(_) => ErrorKind::Invalid,
         }
     }
@@ -147,6 +164,70 @@ impl Classify for CreateError {
             Self::InvalidId(_) | Self::Spec(_) | Self::Seccomp(_) => ErrorKind::Invalid,
             Self::Start(error) => error.kind(),
             Self::State { .. } | Self::Setup { .. } | Self::Threads(_) | Self::Container(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// Why a process could not be started in a running container. None is left.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// The container's init has ended.
+    #[error("cannot exec in a container that is not running")]
+    NotRunning,
+    /// The specification or the process lacks something or contradicts itself.
+    #[error("invalid specification: {0}")]
+    Spec(String),
+    /// The calling process has more than one thread, or cannot be cloned.
+    #[error(transparent)]
+    Clone(#[from] ForkError),
+    /// The seccomp profile cannot be compiled.
+    #[error("cannot compile the seccomp profile")]
+    Seccomp(#[from] CompileError),
+    /// The container's cgroup cannot be entered.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// An operation of the caller's own failed.
+    #[error("cannot {action}")]
+    Setup {
+        /// What was attempted.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        err: io::Error,
+    },
+    /// It neither ran nor failed in time: the container's file system hangs, or the container is frozen.
+    #[error("unable to start container process: it did not begin within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// The command cannot be run.
+    #[error("unable to start container process: {0}")]
+    Start(StartError),
+}
+
+impl ExecError {
+    /// The exit code for a command that cannot be run; `None` when something else went wrong.
+    pub fn exit_code(&self) -> Option<u8> {
+        match self {
+            Self::Start(error) => Some(error.exit_code()),
+            Self::NotRunning
+            | Self::Spec(_)
+            | Self::Clone(_)
+            | Self::Seccomp(_)
+            | Self::Cgroup(_)
+            | Self::Setup { .. }
+            | Self::Timeout(_) => None,
+        }
+    }
+}
+
+impl Classify for ExecError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotRunning => ErrorKind::Conflict,
+            Self::Spec(_) | Self::Seccomp(_) => ErrorKind::Invalid,
+            Self::Start(error) => error.kind(),
+            Self::Cgroup(error) => error.kind(),
+            Self::Timeout(_) => ErrorKind::Unavailable,
+            Self::Clone(_) | Self::Setup { .. } => ErrorKind::Internal,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, statat};
 
 use super::error::StartError;
@@ -17,19 +17,29 @@ pub struct ExecWorkload;
 
 impl Workload for ExecWorkload {
     fn validate(&self, spec: &Spec) -> Result<(), StartError> {
-        look_up(spec).map(|_| ())
+        process_of(spec).and_then(|process| look_up(process).map(|_| ()))
     }
 
     fn run(&self, spec: &Spec, _signal: &mut StartSignal) -> StartError {
         // A successful execve closes the signal's pipe.
-        match look_up(spec) {
-            Ok(path) => execute(&path, spec),
-            Err(error) => error,
-        }
+        process_of(spec).map_or_else(|error| error, run_program)
     }
 }
 
-fn execute(path: &Path, spec: &Spec) -> StartError {
+fn process_of(spec: &Spec) -> Result<&Process, StartError> {
+    let missing = || StartError::Confine("the specification has no process".to_owned());
+    spec.process().as_ref().ok_or_else(missing)
+}
+
+/// Becomes the program; returns only when that fails.
+pub(super) fn run_program(process: &Process) -> StartError {
+    match look_up(process) {
+        Ok(path) => execute(&path, process),
+        Err(error) => error,
+    }
+}
+
+fn execute(path: &Path, process: &Process) -> StartError {
     let command = path.display().to_string();
     let failed = |errno: Errno| StartError::Exec {
         command: command.clone(),
@@ -38,9 +48,8 @@ fn execute(path: &Path, spec: &Spec) -> StartError {
     };
     let strings =
         |texts: &[String]| texts.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>();
-    let process = spec.process().as_ref();
-    let args = process.and_then(|process| process.args().as_deref()).unwrap_or_default();
-    let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
+    let args = process.args().as_deref().unwrap_or_default();
+    let env = process.env().as_deref().unwrap_or_default();
     let (Ok(file), Ok(args), Ok(env)) = (CString::new(command.as_str()), strings(args), strings(env)) else {
         return failed(Errno::EINVAL);
     };
@@ -50,13 +59,12 @@ fn execute(path: &Path, spec: &Spec) -> StartError {
     }
 }
 
-fn look_up(spec: &Spec) -> Result<PathBuf, StartError> {
-    let process = spec.process().as_ref();
-    let command = process.and_then(|process| process.args().as_ref()?.first().cloned()).unwrap_or_default();
+fn look_up(process: &Process) -> Result<PathBuf, StartError> {
+    let command = process.args().as_ref().and_then(|args| args.first().cloned()).unwrap_or_default();
     if command.contains('/') {
         return check(Path::new(&command)).map(|()| PathBuf::from(&command)).map_err(|errno| refusal(command, errno));
     }
-    let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
+    let env = process.env().as_deref().unwrap_or_default();
     // As in a real environment the first of several entries counts.
     let path = env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
     let directories = path.split(':').filter(|directory| directory.starts_with('/') && !command.is_empty());

@@ -86,7 +86,8 @@ impl Init {
                 .map_err(|err| failed(&format!("cannot finish mount `{}`", mount.destination().display()), &err))?;
         }
         for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
-            give_to(fd, self.confinement.uid).map_err(|err| failed("cannot change the owner of standard I/O", &err))?;
+            give_to(fd, Uid::from_raw(self.confinement.uid))
+                .map_err(|err| failed("cannot change the owner of standard I/O", &err))?;
         }
         confine(&self.confinement, self.workload.sees_proc())?;
         self.workload.validate(spec)
@@ -131,14 +132,14 @@ fn finish_mount(spec: &Mount) -> io::Result<()> {
 }
 
 /// So that a user other than root can open `/dev/stdout`, `/proc/self/fd/1` and the terminal, as with runc.
-fn give_to(fd: BorrowedFd<'_>, uid: u32) -> io::Result<()> {
+pub(super) fn give_to(fd: BorrowedFd<'_>, uid: Uid) -> io::Result<()> {
     let stat = rustix::fs::fstat(fd)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     let is_null = kind == FileType::CharacterDevice && stat.st_rdev == rustix::fs::makedev(1, 3);
-    if stat.st_uid == uid || is_null {
+    if stat.st_uid == uid.as_raw() || is_null {
         return Ok(());
     }
-    match rustix::fs::fchown(fd.as_fd(), Some(Uid::from_raw(uid)), None) {
+    match rustix::fs::fchown(fd.as_fd(), Some(uid), None) {
         // Sockets and files on file systems that do not take owners stay as they are.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::PERM | rustix::io::Errno::ROFS) => Ok(()),
         other => Ok(other?),

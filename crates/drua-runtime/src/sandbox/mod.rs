@@ -27,16 +27,19 @@
 //! Needs root. `create` forks and goes on to run Rust code in the child, so the process must have one thread.
 
 mod create;
+mod credentials;
 mod delete;
 mod diagnostics;
 mod error;
 mod exec;
 mod init;
+mod join;
 mod paths;
 mod prepare;
 mod process;
 mod reaper;
 mod report;
+mod terminal;
 mod workload;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -47,8 +50,9 @@ use oci_spec::runtime::{LinuxResources, Spec};
 
 pub use create::create;
 pub use delete::destroy;
-pub use error::{CreateError, DeleteError, SandboxError, StartError};
+pub use error::{CreateError, DeleteError, ExecError, SandboxError, StartError};
 pub use exec::ExecWorkload;
+pub use join::{ExecOptions, Execution, exec};
 pub use reaper::InitWorkload;
 pub use workload::{StartSignal, Workload};
 

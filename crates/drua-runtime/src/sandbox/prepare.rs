@@ -75,7 +75,6 @@ pub(super) fn prepare(mut spec: Spec, id: &str, bundle: &Path) -> Result<Prepare
 
 /// What runc does and libcontainer leaves out or does through NSS, which would load code from the container.
 fn complete_user(process: &mut Process, rootfs: &Path) {
-    let uid = process.user().uid();
     let user = process.user_mut();
     if user.umask().is_none() {
         user.set_umask(Some(0o022));
@@ -85,6 +84,12 @@ fn complete_user(process: &mut Process, rootfs: &Path) {
         let gid = user.gid();
         user.set_additional_gids(Some(vec![gid]));
     }
+    home_variable(process, rootfs);
+}
+
+/// Adds `HOME` where it is missing, from the passwd file below `rootfs`.
+pub(super) fn home_variable(process: &mut Process, rootfs: &Path) {
+    let uid = process.user().uid();
     let env = process.env_mut().get_or_insert_default();
     if !env.iter().any(|variable| variable.strip_prefix("HOME=").is_some_and(|home| !home.is_empty())) {
         env.retain(|variable| !variable.starts_with("HOME="));

@@ -3,17 +3,19 @@
 //! Messages are lines of JSON: `{"Diagnostic":"…"}` or `{"Error":{…}}`. End of file means that nobody can write any more:
 //! the workload has been executed, has said that it has started, or is dead.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use fs_err::File;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
 
 use super::error::StartError;
 
 /// More than this is not read: the writer may be hostile once it is confined.
-const MAX_BYTES: u64 = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
@@ -76,14 +78,47 @@ impl Reporter {
 impl Report {
     /// Waits for the end of the pipe.
     pub(super) fn wait(self) -> Outcome {
+        self.read(None).unwrap_or_default()
+    }
+
+    /// The same, for a limited time; `None` when it has passed.
+    pub(super) fn wait_for(self, patience: Duration) -> Option<Outcome> {
+        self.read(Some(Instant::now() + patience))
+    }
+
+    fn read(mut self, deadline: Option<Instant>) -> Option<Outcome> {
+        let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
+        while text.len() < MAX_BYTES {
+            if let Some(deadline) = deadline
+                && !self.is_ready(deadline)
+            {
+                return None;
+            }
+            match self.0.read(&mut buffer) {
+                Ok(count @ 1..) => text.extend_from_slice(&buffer[..count]),
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
         let mut outcome = Outcome::default();
-        for line in BufReader::new(self.0.take(MAX_BYTES)).lines().map_while(Result::ok) {
-            match serde_json::from_str(&line) {
+        for line in text.split(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line) {
                 Ok(Message::Error(error)) => outcome.error = Some(error),
                 Ok(Message::Diagnostic(text)) => outcome.diagnostics.push(text),
                 Err(_) => {}
             }
         }
-        outcome
+        Some(outcome)
+    }
+
+    fn is_ready(&self, deadline: Instant) -> bool {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).ok();
+            match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], left.as_ref()) {
+                Err(rustix::io::Errno::INTR) => {}
+                ready => return ready.is_ok_and(|count| count > 0),
+            }
+        }
     }
 }

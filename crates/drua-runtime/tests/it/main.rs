@@ -6,6 +6,7 @@
 
 mod busybox;
 mod confinement;
+mod exec;
 mod failures;
 mod fixture;
 mod inprocess;
@@ -37,6 +38,15 @@ fn main() {
         confinement::only_the_listed_devices_are_usable,
         confinement::only_the_listed_devices_are_usable_with_cgroup_v2,
         confinement::a_cgroup_v2_filter_survives_new_limits,
+        exec::a_process_joins_the_container,
+        exec::it_is_confined_like_everything_in_the_container,
+        exec::user_directory_environment_and_limits,
+        exec::a_privileged_process_has_all_capabilities,
+        exec::failures_have_runcs_words,
+        exec::a_terminal_is_the_controlling_one,
+        exec::nothing_of_the_creator_gets_in,
+        exec::it_works_with_cgroup_v2,
+        exec::the_caller_stays_where_it_is,
         failures::commands_that_cannot_run_are_reported_by_create,
         failures::a_failing_execve_is_reported_by_start,
         failures::setup_failures_name_their_cause_and_leave_nothing,

@@ -1,16 +1,14 @@
 //! Runs a command, or one named function, once.
 
-use std::sync::Arc;
-
-use wasmtime::component::{Instance, Val as ComponentVal};
+use wasmtime::component::{InstancePre, Val as ComponentVal};
 use wasmtime::{Func, Store, Val};
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::p2::bindings::{Command, CommandPre};
+use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi::p3::bindings::CommandPre as NewCommandPre;
 
-use super::WasmRun;
 use super::guest::{self, Guest, State};
-use super::report::{Import, RunError};
-use super::resolve::Resolver;
+use super::report::RunError;
+use super::{WasmRun, links};
 use crate::artifact::{Kind, Target};
 use crate::engine;
 
@@ -33,18 +31,11 @@ pub(super) fn call(run: &WasmRun) -> Result<i32, RunError> {
 }
 
 async fn call_module(run: &WasmRun) -> Result<i32, RunError> {
-    let engine = engine::runner(None).map_err(RunError::Engine)?;
+    let engine = engine::runner(run.prepared.metadata.profile, None).map_err(RunError::Engine)?;
     let module = engine::load_module(&engine, &run.prepared.artifact).map_err(RunError::Load)?;
     let linker = guest::module_linker(&module).map_err(RunError::Engine)?;
-    let mut store = guest::store(&engine, Guest::of(run).wasi()?.build_p1());
-    let missing: Vec<Import> = module
-        .imports()
-        .filter(|import| linker.get_by_import(&mut store, import).is_none())
-        .map(|import| Import { module: import.module().to_owned(), name: import.name().to_owned() })
-        .collect();
-    if !missing.is_empty() {
-        return Err(RunError::Imports(missing));
-    }
+    let mut store = guest::core_store(&engine, Guest::of(run)?.core_state()?);
+    links::check_module(&module, &linker, &mut store)?;
     let linked = linker.instantiate_pre(&module).map_err(RunError::Link)?;
     let instance = match linked.instantiate_async(&mut store).await {
         Ok(instance) => instance,
@@ -55,9 +46,13 @@ async fn call_module(run: &WasmRun) -> Result<i32, RunError> {
     if name != START
         && let Some(initialize) = instance.get_func(&mut store, "_initialize")
     {
-        call_core(&mut store, initialize).await.map_err(RunError::Trap)?;
+        call_core(&mut store, initialize).await.map_err(RunError::of_guest)?;
     }
     let function = instance.get_func(&mut store, name).ok_or_else(|| no_function(run, name))?;
+    let wanted = function.ty(&store).params().len();
+    if wanted > 0 {
+        return Err(RunError::Parameters { name: name.to_owned(), wanted });
+    }
     exit_code(call_core(&mut store, function).await)
 }
 
@@ -67,37 +62,52 @@ async fn call_core<T: Send>(store: &mut Store<T>, function: Func) -> wasmtime::R
 }
 
 async fn call_component(run: &WasmRun) -> Result<i32, RunError> {
-    let engine = engine::runner(None).map_err(RunError::Engine)?;
+    let metadata = &run.prepared.metadata;
+    let engine = engine::runner(metadata.profile, None).map_err(RunError::Engine)?;
     let component = engine::load_component(&engine, &run.prepared.artifact).map_err(RunError::Load)?;
-    let linker = guest::component_linker(&engine).map_err(RunError::Engine)?;
+    let linker = guest::component_linker(&engine, metadata.profile).map_err(RunError::Engine)?;
     let linked = guest::link(&linker, &component)?;
-    let resolver = Arc::new(Resolver::of_container());
-    let mut store = guest::store(&engine, State::new(Guest::of(run).wasi()?.build(), resolver));
-    if run.prepared.metadata.target == Target::Command {
-        let linked = CommandPre::new(linked).map_err(RunError::Link)?;
-        let command = match linked.instantiate_async(&mut store).await {
+    let guest = Guest::of(run)?;
+    let mut store = guest::store(&engine, guest.state(guest.wasi()?.build()));
+    if metadata.profile.interruptible {
+        // Nobody else waits for its turn, and no clock ticks.
+        store.set_epoch_deadline(u64::MAX / 2);
+    }
+    let named = run.prepared.function.as_deref();
+    if metadata.target == Target::Command && named.is_none_or(|name| name == START) {
+        return run_command(linked, &mut store).await;
+    }
+    let name = named.ok_or_else(|| no_function(run, "wasi:cli/run"))?;
+    let instance = linked.instantiate_async(&mut store).await.map_err(RunError::of_guest)?;
+    let function = instance.get_func(&mut store, name).ok_or_else(|| no_function(run, name))?;
+    let wanted = function.ty(&store).params().len();
+    if wanted > 0 {
+        return Err(RunError::Parameters { name: name.to_owned(), wanted });
+    }
+    let results = function.ty(&store).results().len();
+    let mut results = vec![ComponentVal::Bool(false); results];
+    exit_code(function.call_async(&mut store, &[], &mut results).await)
+}
+
+/// Runs `wasi:cli/run`, of WASI 0.3 where the component has it.
+async fn run_command(linked: InstancePre<State>, store: &mut Store<State>) -> Result<i32, RunError> {
+    let newer = NewCommandPre::new(linked.clone()).ok().filter(|_| store.engine().get_concurrency_support());
+    let ended = if let Some(newer) = newer {
+        let command = match newer.instantiate_async(&mut *store).await {
             Ok(command) => command,
             Err(error) => return exit_code(Err(error)),
         };
-        return exit_code(run_command(&command, &mut store).await);
-    }
-    let name = run.prepared.function.as_deref().ok_or_else(|| no_function(run, "wasi:cli/run"))?;
-    let instance = linked.instantiate_async(&mut store).await.map_err(RunError::Trap)?;
-    exit_code(call_export(&instance, &mut store, name).await.ok_or_else(|| no_function(run, name))?)
-}
-
-async fn run_command(command: &Command, store: &mut Store<State>) -> wasmtime::Result<()> {
-    match command.wasi_cli_run().call_run(store).await? {
-        Ok(()) => Ok(()),
-        Err(()) => Err(I32Exit(1).into()),
-    }
-}
-
-async fn call_export(instance: &Instance, store: &mut Store<State>, name: &str) -> Option<wasmtime::Result<()>> {
-    let function = instance.get_func(&mut *store, name)?;
-    let results = function.ty(&*store).results().len();
-    let mut results = vec![ComponentVal::Bool(false); results];
-    Some(function.call_async(store, &[], &mut results).await)
+        let called = store.run_concurrent(async |store| command.wasi_cli_run().call_run(store).await).await;
+        called.and_then(|result| result)
+    } else {
+        let linked = CommandPre::new(linked).map_err(RunError::Link)?;
+        let command = match linked.instantiate_async(&mut *store).await {
+            Ok(command) => command,
+            Err(error) => return exit_code(Err(error)),
+        };
+        command.wasi_cli_run().call_run(store).await
+    };
+    exit_code(ended.and_then(|result| result.map_err(|()| I32Exit(1).into())))
 }
 
 /// The end of a guest as an exit code, when it is one.
@@ -106,7 +116,7 @@ fn exit_code(result: wasmtime::Result<()>) -> Result<i32, RunError> {
         Ok(()) => Ok(0),
         Err(error) => match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(code)) => Ok(*code),
-            None => Err(RunError::Trap(error)),
+            None => Err(RunError::of_guest(error)),
         },
     }
 }

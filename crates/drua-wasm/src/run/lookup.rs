@@ -10,6 +10,8 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress};
 use wasmtime_wasi::p2::{DynPollable, Network, Pollable, subscribe};
+use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup::ErrorCode as NewerErrorCode;
+use wasmtime_wasi::p3::bindings::sockets::types as newer;
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, poll_noop, spawn};
 
 use super::guest::State;
@@ -17,6 +19,8 @@ use super::resolve::ResolveError;
 
 /// The interface as wasmtime-wasi registers it; a test fails when their version moves.
 const INTERFACE: &str = "wasi:sockets/ip-name-lookup@0.2.12";
+
+const NEWER: &str = "wasi:sockets/ip-name-lookup@0.3.0";
 
 type Answer = Result<std::vec::IntoIter<IpAddr>, ErrorCode>;
 
@@ -60,6 +64,19 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     )
 }
 
+/// The same for WASI 0.3, where looking up is one asynchronous function.
+pub(super) fn add_newer_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut interface = linker.instance(NEWER)?;
+    interface.func_wrap_concurrent("resolve-addresses", |store, (name,): (String,)| {
+        Box::pin(async move {
+            let reach = store.with(|mut store| store.data_mut().reach());
+            let found = reach.resolve(&name).await;
+            let found = found.map(|addresses| addresses.into_iter().map(newer::IpAddress::from).collect::<Vec<_>>());
+            Ok((found.map_err(|error| newer_error_code(&error)),))
+        })
+    })
+}
+
 fn resolve_addresses(
     state: &mut State,
     network: &Resource<Network>,
@@ -67,9 +84,9 @@ fn resolve_addresses(
 ) -> wasmtime::Result<Result<Resource<AddressStream>, ErrorCode>> {
     // The network resource is the capability to look up names.
     state.table().get(network)?;
-    let resolver = state.resolver();
+    let reach = state.reach();
     let stream = AddressStream::Pending(spawn(async move {
-        match resolver.resolve(&name).await {
+        match reach.resolve(&name).await {
             Ok(addresses) => Ok(addresses.into_iter()),
             Err(error) => Err(error_code(&error)),
         }
@@ -97,5 +114,13 @@ fn error_code(error: &ResolveError) -> ErrorCode {
         ResolveError::NotFound(_) => ErrorCode::NameUnresolvable,
         ResolveError::NoAnswer(_) => ErrorCode::TemporaryResolverFailure,
         ResolveError::Server { .. } => ErrorCode::TemporaryResolverFailure,
+    }
+}
+
+fn newer_error_code(error: &ResolveError) -> NewerErrorCode {
+    match error {
+        ResolveError::Name(_) => NewerErrorCode::InvalidArgument,
+        ResolveError::NotFound(_) => NewerErrorCode::NameUnresolvable,
+        ResolveError::NoAnswer(_) | ResolveError::Server { .. } => NewerErrorCode::TemporaryResolverFailure,
     }
 }

@@ -11,15 +11,23 @@
 //! A guest cannot handle signals, and PID 1 ignores every signal that nobody handles. Therefore the first thread reads
 //! them from a signalfd and never runs guest code, so that a guest that loops for ever still stops at once.
 
+mod body;
 mod call;
+mod config;
 mod guest;
+mod keyvalue;
+mod limits;
+mod links;
 mod lookup;
 mod outgoing;
+mod reach;
 mod report;
 mod resolve;
 mod serve;
+mod settings;
 mod signals;
 mod stdio;
+mod wasmedge;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -28,10 +36,16 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
+pub use settings::{InvalidSetting, Settings};
+
 use crate::Prepared;
 use crate::artifact::{Kind, Target};
+use limits::LimitReached;
 use report::RunError;
 use signals::{Event, Signals};
+
+/// Processor time is used up (`--ulimit cpu`).
+const SIGXCPU: i32 = nix::sys::signal::Signal::SIGXCPU as i32;
 
 /// A prepared module with the process that it is to be.
 ///
@@ -48,9 +62,17 @@ pub struct WasmRun {
     pub env: Vec<String>,
     /// The guest's working directory: `process.cwd`. WASI preview 1 has no such thing and starts at `/`.
     pub cwd: PathBuf,
+    /// Grants, limits and how to serve.
+    pub settings: Settings,
 }
 
 impl WasmRun {
+    /// The value of an environment variable; the last one wins, as in a shell. What the guest is not granted, too.
+    fn variable(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.env.iter().rev().filter_map(|entry| entry.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
     /// Runs the guest to its end and returns the status to exit with; whatever went wrong is on descriptor 2 already.
     ///
     /// Call it in the container's init process, confined and with the container's root as `/`, and exit afterwards:
@@ -69,15 +91,18 @@ impl WasmRun {
     fn supervise(self) -> Result<i32, RunError> {
         let signals = Signals::block().map_err(RunError::Signals)?;
         let serves = self.serves();
+        // A server's limit is for each request.
+        let limit = self.settings.timeout.filter(|_| !serves);
         let (drain, drained) = watch::channel(false);
         let (end, guest_has_it) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| RunError::Thread(error.into()))?;
         let guest = self.spawn(drained, guest_has_it).map_err(RunError::Thread)?;
         let mut first: Option<i32> = None;
         loop {
-            let patience = first.map(|_| signals::DRAIN_TIMEOUT);
+            let patience = first.map(|_| signals::DRAIN_TIMEOUT).or(limit);
             match (signals.wait(&end, patience).map_err(RunError::Signals)?, first) {
                 (Event::End, None) => return join(guest),
+                (Event::Signal(SIGXCPU), _) => return Err(RunError::Limit(LimitReached::Cpu)),
                 (Event::Signal(number), None) if serves => {
                     first = Some(number);
                     drain.send_replace(true);
@@ -85,7 +110,10 @@ impl WasmRun {
                 // The bounded time is over, or the user insists.
                 (Event::Signal(number), _) => return Ok(128 + number),
                 (Event::End | Event::Timeout, Some(number)) => return Ok(signals::status_after_drain(number)),
-                (Event::Timeout, None) => {}
+                (Event::Timeout, None) => {
+                    let seconds = limit.unwrap_or_default().as_secs_f64();
+                    return Err(RunError::Limit(LimitReached::Time { seconds }));
+                }
             }
         }
     }

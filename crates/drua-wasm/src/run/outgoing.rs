@@ -1,25 +1,28 @@
-//! Outgoing HTTP for guests: HTTP/1.1 over TCP to addresses that our own resolver found.
+//! Outgoing HTTP for guests: HTTP/1.1 over TCP or TLS to addresses that our own resolver found.
 //!
-//! Each request has a connection of its own. TLS is not offered yet.
+//! Each request has a connection of its own. Certificates are checked against what the container's file system trusts
+//! and, where it has nothing, against Mozilla's list.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper::http::uri::{PathAndQuery, Scheme};
 use hyper::{Request, Response, Uri};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use wasmtime_wasi::runtime::spawn;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::resolve::{ResolveError, Resolver};
+use super::body::Patient;
+use super::reach::Reach;
+use super::resolve::ResolveError;
 
 /// How long anything may take that the guest sets no limit for; wasmtime's own default.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -29,12 +32,12 @@ type Worker = Box<dyn Future<Output = Result<(), Error>> + Send>;
 /// The hooks by which wasmtime-wasi-http sends a guest's requests.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    resolver: Arc<Resolver>,
+    reach: Arc<Reach>,
 }
 
 impl Outgoing {
-    pub(super) fn new(resolver: Arc<Resolver>) -> Self {
-        Self { resolver }
+    pub(super) fn new(reach: Arc<Reach>) -> Self {
+        Self { reach }
     }
 }
 
@@ -45,17 +48,17 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         _response_processed: Worker,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Worker), Error>> + Send> {
-        let resolver = self.resolver.clone();
-        Box::new(send(resolver, request, options.unwrap_or_default()))
+        let reach = self.reach.clone();
+        Box::new(send(reach, request, options.unwrap_or_default()))
     }
 }
 
 async fn send(
-    resolver: Arc<Resolver>,
+    reach: Arc<Reach>,
     mut request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<(Response<WasiBody>, Worker), Error> {
-    let connecting = connect(&resolver, request.uri());
+    let connecting = connect(&reach, request.uri());
     let stream = timeout(options.connect_timeout.unwrap_or(PATIENCE), connecting)
         .await
         .map_err(|_| Error::ConnectionTimeout)??;
@@ -68,31 +71,57 @@ async fn send(
         .await
         .map_err(|_| Error::ConnectionReadTimeout)??;
     let patience = options.between_bytes_timeout.unwrap_or(PATIENCE);
-    let response = response.map(|body| Timed::new(body, patience).boxed_unsync());
+    let response = response.map(|body| Patient::new(body, patience).boxed_unsync());
     Ok((response, Box::new(async move { Ok(connection.await?) })))
 }
 
-async fn connect(resolver: &Resolver, uri: &Uri) -> Result<TcpStream, Error> {
-    if uri.scheme() == Some(&Scheme::HTTPS) {
-        return Err(Error::InternalError(Some(
-            "drua does not speak TLS for outgoing requests yet; use http".to_owned(),
-        )));
-    }
+/// A connection, with or without TLS.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+async fn connect(reach: &Reach, uri: &Uri) -> Result<Box<dyn Stream>, Error> {
+    let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
     let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-    let port = authority.port_u16().unwrap_or(80);
-    let addresses = resolver.resolve(authority.host()).await.map_err(dns_error)?;
+    let port = authority.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
+    if !reach.may_request(authority.host(), port) {
+        return Err(Error::HttpRequestDenied);
+    }
+    let addresses = reach.resolve_granted(authority.host()).await.map_err(dns_error)?;
     let mut last = Error::DestinationNotFound;
     for address in addresses {
         match TcpStream::connect((address, port)).await {
             Ok(stream) => {
                 // Small requests must not wait for the acknowledgement of the one before.
                 let _ = stream.set_nodelay(true);
-                return Ok(stream);
+                return if encrypted { encrypt(stream, authority.host()).await } else { Ok(Box::new(stream)) };
             }
             Err(error) => last = Error::Connect(error),
         }
     }
     Err(last)
+}
+
+async fn encrypt(stream: TcpStream, host: &str) -> Result<Box<dyn Stream>, Error> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        let config = ClientConfig::builder().with_root_certificates(roots()).with_no_client_auth();
+        Arc::new(config)
+    });
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = ServerName::try_from(host).map_err(|_| Error::HttpRequestUriInvalid)?;
+    let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(Error::Tls)?;
+    Ok(Box::new(stream))
+}
+
+/// Who may sign certificates: the container decides, and Mozilla where it does not.
+fn roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
 }
 
 fn dns_error(error: ResolveError) -> Error {
@@ -101,40 +130,5 @@ fn dns_error(error: ResolveError) -> Error {
         ResolveError::NotFound(_) => Error::DnsError { rcode: Some("NXDOMAIN".to_owned()), info_code: None },
         ResolveError::NoAnswer(_) => Error::DnsTimeout,
         ResolveError::Server { reason, .. } => Error::DnsError { rcode: Some(reason), info_code: None },
-    }
-}
-
-/// A response body whose every frame must come within a time of the one before.
-struct Timed {
-    body: Incoming,
-    patience: Duration,
-    deadline: Pin<Box<Sleep>>,
-}
-
-impl Timed {
-    fn new(body: Incoming, patience: Duration) -> Self {
-        Self { body, patience, deadline: Box::pin(sleep(patience)) }
-    }
-}
-
-impl Body for Timed {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            let next = tokio::time::Instant::now() + self.patience;
-            self.deadline.as_mut().reset(next);
-            return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
-        }
-        self.deadline.as_mut().poll(cx).map(|()| Some(Err(Error::ConnectionReadTimeout)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

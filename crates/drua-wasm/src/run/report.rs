@@ -7,14 +7,9 @@ use std::io;
 use drua_types::Hint;
 use wasmtime::WasmBacktrace;
 
+use super::limits::LimitReached;
+use super::links::{self, Import};
 use super::stdio::Output;
-
-/// An import that nobody offers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Import {
-    pub(super) module: String,
-    pub(super) name: String,
-}
 
 /// A guest did not come to its own end.
 #[derive(Debug, thiserror::Error)]
@@ -31,14 +26,24 @@ pub(super) enum RunError {
     Engine(#[source] wasmtime::Error),
     #[error("cannot load the compiled module")]
     Load(#[source] wasmtime::Error),
-    #[error("cannot open the container's root for the guest")]
-    Root(#[source] wasmtime::Error),
+    #[error("cannot open the directory `{path}` for the guest")]
+    Directory {
+        path: String,
+        #[source]
+        source: wasmtime::Error,
+    },
     #[error("the module imports what drua does not offer: {}", list(.0))]
     Imports(Vec<Import>),
     #[error("the module cannot be linked")]
     Link(#[source] wasmtime::Error),
     #[error("`{entrypoint}` exports no function `{name}`")]
     NoFunction { name: String, entrypoint: String },
+    #[error("`{name}` takes {wanted} arguments, and an entry point takes none")]
+    Parameters { name: String, wanted: usize },
+    #[error("the guest reached a limit")]
+    Limit(#[source] LimitReached),
+    #[error("{what} is not granted")]
+    NotGranted { what: String, grant: &'static str },
     #[error("the guest trapped")]
     Trap(#[source] wasmtime::Error),
     #[error("`{0}` is not an address to listen on")]
@@ -54,18 +59,16 @@ pub(super) enum RunError {
 impl Hint for RunError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
-            Self::Imports(missing) if missing.iter().any(|import| import.name.starts_with("sock_")) => {
-                "WasmEdge's socket extension is not offered yet; build for wasm32-wasip2 to get sockets"
-            }
-            Self::Imports(_) => {
-                "drua offers `wasi_snapshot_preview1` and `wasi_unstable` to core modules, and WASI 0.2 to components"
-            }
+            Self::Imports(missing) => return links::hints(missing),
             Self::Link(_) => {
-                "drua offers the interfaces of WASI 0.2 (cli, clocks, filesystem, io, random, sockets, http); WASI 0.3 \
-                 and others are not offered yet"
+                "the module wants an interface of another shape; `drua wasm inspect` lists what it imports"
             }
+            Self::Limit(LimitReached::Memory { .. }) => "give the container more (`-m`), or the guest less to do",
+            Self::Limit(_) => return Vec::new(),
+            Self::NotGranted { grant, .. } => return vec![format!("allow it with `--wasm-allow {grant}`")],
+            Self::Parameters { .. } => "arguments of the command line reach a guest through WASI, not as parameters",
             Self::NoFunction { .. } => {
-                "name an exported function after the path, as in `app.wasm#function`; `wasm-tools print` lists them"
+                "name an exported function after the path, as in `app.wasm#function`; `drua wasm inspect` lists them"
             }
             Self::Address(_) => "set WASMTIME_HTTP_PROXY_SOCKET_ADDR to `address:port`, as in `0.0.0.0:8080`",
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -79,9 +82,19 @@ impl Hint for RunError {
             | Self::Runtime(_)
             | Self::Panicked
             | Self::Engine(_)
-            | Self::Root(_) => return Vec::new(),
+            | Self::Directory { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]
+    }
+}
+
+impl RunError {
+    /// What ended a guest, which may be one of our limits.
+    pub(super) fn of_guest(error: wasmtime::Error) -> Self {
+        match error.downcast_ref::<LimitReached>() {
+            Some(limit) => Self::Limit(limit.clone()),
+            None => Self::Trap(error),
+        }
     }
 }
 
@@ -145,7 +158,7 @@ fn wasm_error(error: &RunError) -> Option<&wasmtime::Error> {
     match error {
         RunError::Engine(error)
         | RunError::Load(error)
-        | RunError::Root(error)
+        | RunError::Directory { source: error, .. }
         | RunError::Link(error)
         | RunError::Trap(error) => Some(error),
         RunError::Signals(_)
@@ -154,6 +167,9 @@ fn wasm_error(error: &RunError) -> Option<&wasmtime::Error> {
         | RunError::Panicked
         | RunError::Imports(_)
         | RunError::NoFunction { .. }
+        | RunError::Parameters { .. }
+        | RunError::Limit(_)
+        | RunError::NotGranted { .. }
         | RunError::Address(_)
         | RunError::Listen { .. } => None,
     }
@@ -161,7 +177,7 @@ fn wasm_error(error: &RunError) -> Option<&wasmtime::Error> {
 
 fn list(imports: &[Import]) -> String {
     const SHOWN: usize = 5;
-    let mut names: Vec<String> = imports.iter().take(SHOWN).map(|i| format!("`{}` `{}`", i.module, i.name)).collect();
+    let mut names: Vec<String> = imports.iter().take(SHOWN).map(ToString::to_string).collect();
     if imports.len() > SHOWN {
         names.push(format!("and {} more", imports.len() - SHOWN));
     }

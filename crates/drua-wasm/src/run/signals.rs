@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The signals whose default is to end a process and that somebody might send to a container.
-const ENDING: [Signal; 7] = [
+const ENDING: [Signal; 8] = [
     Signal::SIGHUP,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -20,6 +20,7 @@ const ENDING: [Signal; 7] = [
     Signal::SIGUSR2,
     Signal::SIGALRM,
     Signal::SIGTERM,
+    Signal::SIGXCPU,
 ];
 
 /// What [`Signals::wait`] saw.

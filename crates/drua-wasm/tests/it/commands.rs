@@ -66,8 +66,7 @@ fn a_component_or_an_old_module() {
     let old = HELLO.replace("wasi_snapshot_preview1", "wasi_unstable");
     check(&old, &["/app.wasm"], 0, "hello from wasm\n", "");
     let foreign = r#"(component (import "acme:rocket/launch@1.0.0" (instance (export "go" (func)))))"#;
-    let missing =
-        "error: the module cannot be linked\n  Caused by: component imports instance `acme:rocket/launch@1.0.0`";
+    let missing = "error: the module imports what drua does not offer: `acme:rocket/launch@1.0.0`\n\nhint: nobody that drua knows";
     check(foreign, &["/app.wasm#x"], 137, "", missing);
 }
 
@@ -139,10 +138,11 @@ fn traps() {
 }
 
 fn imports_that_nobody_offers() {
-    let module = r#"(module (import "env" "foo" (func)) (import "wasi_snapshot_preview1" "sock_open" (func))
+    let module = r#"(module (import "env" "foo" (func)) (import "wasmedge_process" "run" (func))
         (func (export "_start")))"#;
-    let expect =
-        "error: the module imports what drua does not offer: `env` `foo`, `wasi_snapshot_preview1` `sock_open`\n";
+    let expect = "error: the module imports what drua does not offer: `env` `foo`, `wasmedge_process` `run`\n\nhint: `foo` was left \
+         for the linker: the module was built without a library, or for a browser; build it for wasm32-wasip1\nhint: \
+         `wasmedge_process` is WasmEdge's plugin wasmedge_process, which drua does not have";
     check(module, &["/app.wasm"], 137, "", expect);
     let wrong_type = r#"(module (import "wasi_snapshot_preview1" "fd_write" (func)) (func (export "_start")))"#;
     check(

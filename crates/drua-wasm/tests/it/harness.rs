@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use drua_wasm::{Compiler, Prepare, Prepared, WasmRun, prepare};
+use drua_wasm::{Compiler, Prepare, Prepared, Settings, WasmRun, prepare};
 use tempfile::TempDir;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
@@ -92,7 +92,12 @@ pub(crate) fn guest_main(args: &[String]) -> ExitCode {
         rustix::thread::set_thread_gid(rustix::process::Gid::from_raw(1000)).expect("dropping the group");
         rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(1000)).expect("dropping the user");
     }
-    let run = WasmRun { prepared, args: args.to_vec(), env: env.to_vec(), cwd: "/".into() };
+    let mut settings = Settings::of_annotations(|key| {
+        env.iter().find_map(|entry| entry.strip_prefix("TEST_ANNOTATION_")?.strip_prefix(key)?.strip_prefix('='))
+    })
+    .expect("valid annotations");
+    settings.memory = env.iter().find_map(|entry| entry.strip_prefix("TEST_MEMORY=")?.parse().ok());
+    let run = WasmRun { prepared, args: args.to_vec(), env: env.to_vec(), cwd: "/".into(), settings };
     std::process::exit(run.run())
 }
 
