@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use drua_runtime::cgroup::Stats;
-use drua_runtime::oci::{LinuxResources, Spec};
-use drua_runtime::sandbox::{self, CreateOptions, Sandbox, SandboxError};
+use drua_runtime::oci::{LinuxResources, Process, Spec};
+use drua_runtime::sandbox::{self, CreateOptions, ExecOptions, Execution, Sandbox, SandboxError, Stdio};
 use drua_types::{Signal, annotations};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::bootstrap::OOM_SCORE;
 use crate::error::TaskError;
 use crate::exit::Exit;
-use crate::io::{Attach, Control, Drain, IoRequest, Plan};
+use crate::io::{Attach, Control, Drain, ExecWirings, IoRequest, Plan};
 use crate::reaper;
 use crate::rootfs::{Mount, Rootfs};
 use crate::workload::{self, annotation};
@@ -46,6 +46,10 @@ pub(crate) struct Container {
     pub(crate) request: CreateRequest,
     /// Where the exit record goes.
     pub(crate) state_dir: PathBuf,
+    /// What was created, for the execs.
+    pub(crate) spec: Spec,
+    /// Whether its workload is WebAssembly, which has no place for other processes.
+    pub(crate) is_wasm: bool,
     sandbox: Sandbox,
     rootfs: Rootfs,
     control: Control,
@@ -54,7 +58,11 @@ pub(crate) struct Container {
 
 impl Container {
     /// Mounts, opens, prepares and creates. The task that is returned ends after the init process.
-    pub(crate) fn create(request: CreateRequest, io_socket: &Path) -> Result<(Self, JoinHandle<Ended>), TaskError> {
+    pub(crate) fn create(
+        request: CreateRequest,
+        io_socket: &Path,
+        execs: ExecWirings,
+    ) -> Result<(Self, JoinHandle<Ended>), TaskError> {
         let mut spec = load_spec(&request.bundle)?;
         keep_own_oom_score_from(&mut spec);
         let state_dir = annotation(&spec, annotations::STATE_DIR).map_or_else(|| request.bundle.clone(), PathBuf::from);
@@ -73,18 +81,19 @@ impl Container {
             let listener = sockets::bind(io_socket)?;
             workload::make_cwd(&spec, &root).map_err(|err| TaskError::Cwd { err })?;
             let workload = workload::choose(&spec, &root)?;
+            let is_wasm = workload::is_wasm(&*workload);
             let options = CreateOptions {
                 id: request.id.clone(),
                 bundle: request.bundle.clone(),
                 state_dir: runtime_dir(&request.bundle),
-                spec,
+                spec: spec.clone(),
                 stdio,
                 workload,
             };
             let sandbox = sandbox::create(options)?;
-            Ok::<_, TaskError>((listener, sandbox))
+            Ok::<_, TaskError>((listener, sandbox, is_wasm))
         };
-        let (listener, mut sandbox) = create().inspect_err(|_| {
+        let (listener, mut sandbox, is_wasm) = create().inspect_err(|_| {
             let _ = fs_err::remove_file(io_socket);
             log_failure(rootfs.unmount());
         })?;
@@ -94,13 +103,13 @@ impl Container {
                 .map_err(|err| TaskError::Watch { pid, err })?;
             let watch = |err| TaskError::Watch { pid, err };
             let pidfd = sandbox.pidfd().try_clone_to_owned().map_err(watch)?;
-            Ok::<_, TaskError>((pidfd, plan.launch(sandbox.take_console(), listener)?))
+            Ok::<_, TaskError>((pidfd, plan.launch(sandbox.take_console(), listener, execs)?))
         };
         match launch() {
             Ok((pidfd, io)) => {
                 let ended = tokio::spawn(supervise(pidfd, io.drain));
                 let (control, attach) = (io.control, io.attach);
-                Ok((Self { request, state_dir, sandbox, rootfs, control, attach }, ended))
+                Ok((Self { request, state_dir, spec, is_wasm, sandbox, rootfs, control, attach }, ended))
             }
             Err(error) => {
                 let _ = fs_err::remove_file(io_socket);
@@ -158,6 +167,12 @@ impl Container {
         self.sandbox.cgroup().oom_kills().is_ok_and(|kills| kills > 0)
     }
 
+    /// Starts one more process in the container.
+    pub(crate) fn exec(&self, process: Process, stdio: Stdio) -> Result<Execution, TaskError> {
+        let (id, pid, init) = (self.request.id.as_str(), self.sandbox.pid(), self.sandbox.pidfd());
+        Ok(sandbox::exec(ExecOptions { id, pid, init, spec: &self.spec, process, stdio })?)
+    }
+
     /// The container's input and terminal.
     pub(crate) fn io(&self) -> &Control {
         &self.control
@@ -206,8 +221,8 @@ fn keep_own_oom_score_from(spec: &mut Spec) {
     }
 }
 
-/// Waits for the init to end, then for its output.
-async fn supervise(pidfd: OwnedFd, drain: Drain) -> Ended {
+/// Waits for a process (the init, or an exec's) to end, then for its output.
+pub(crate) async fn supervise(pidfd: OwnedFd, drain: Drain) -> Ended {
     let status = reaper::collect(pidfd).await.unwrap_or_else(|error| {
         tracing::error!(%error, "cannot learn how the container's process ended");
         255

@@ -3,14 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use drua_runtime::sandbox::{CreateError, DeleteError, SandboxError};
+use drua_runtime::sandbox::{CreateError, DeleteError, ExecError, SandboxError};
 use drua_types::{Classify, ErrorKind};
 use drua_wasm::PrepareError;
 
 use crate::io::IoError;
 use crate::rootfs::RootfsError;
 use crate::sockets::BindError;
-use crate::state::Rejected;
+use crate::state::{Rejected, State};
 
 /// Why a request to the task service failed.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,17 @@ pub(crate) enum TaskError {
     Wasm(#[from] PrepareError),
     #[error(transparent)]
     Create(#[from] CreateError),
+    /// In the words that Docker's clients know.
+    #[error("OCI runtime exec failed: exec failed: {0}")]
+    Exec(ExecError),
+    #[error("exec {0} exists already")]
+    ExecExists(String),
+    #[error("the container has {0} execs already: delete those that have ended")]
+    TooManyExecs(usize),
+    #[error("cannot {action} an exec process that is {state}")]
+    ExecRejected { action: &'static str, state: State },
+    #[error("nothing can be executed in a WebAssembly container: it has one guest and no other processes")]
+    ExecWasm,
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
@@ -71,11 +82,21 @@ pub(crate) enum TaskError {
     ShuttingDown,
 }
 
+impl From<ExecError> for TaskError {
+    fn from(error: ExecError) -> Self {
+        Self::Exec(error)
+    }
+}
+
 impl Classify for TaskError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoContainer(_) | Self::NoExec { .. } | Self::Finished => ErrorKind::NotFound,
-            Self::Rejected(_) => ErrorKind::Conflict,
+            Self::Rejected(_) | Self::ExecRejected { .. } => ErrorKind::Conflict,
+            Self::ExecExists(_) => ErrorKind::NotModified,
+            Self::TooManyExecs(_) => ErrorKind::Unavailable,
+            Self::ExecWasm => ErrorKind::Unsupported,
+            Self::Exec(error) => error.kind(),
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Signal(_) | Self::Parse { .. } | Self::Cwd { .. } => ErrorKind::Invalid,
             Self::ReadSpec { err, .. } if err.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,

@@ -28,6 +28,7 @@ mod convert;
 mod delete;
 mod error;
 mod events;
+mod exec;
 mod exit;
 mod fd;
 mod io;

@@ -45,14 +45,14 @@ impl Reaper {
     }
 }
 
-/// Reaps every child that has ended, up to `init`, which belongs to whoever waits for its pidfd.
+/// Reaps every child that has ended, up to one that is `awaited` by whoever holds its pidfd.
 ///
-/// The kernel shows ended children in the order of their birth, so one that ended may hide behind an init that ended as
-/// well; the caller comes back when init is collected.
-pub(crate) fn reap_orphans(init: Option<u32>) {
+/// The kernel shows ended children in the order of their birth, so one that ended may hide behind an awaited one that ended
+/// as well; the caller comes back when that is collected.
+pub(crate) fn reap_orphans(awaited: impl Fn(u32) -> bool) {
     let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     while let Some(pid) = ended_child(peek) {
-        if init == Some(pid.as_raw_nonzero().get().unsigned_abs()) {
+        if awaited(pid.as_raw_nonzero().get().unsigned_abs()) {
             return;
         }
         if waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).is_err() {

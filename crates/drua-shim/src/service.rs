@@ -14,7 +14,7 @@ use containerd_shim_protos::shim_async::{Task as TaskService, create_task};
 use containerd_shim_protos::ttrpc::Result;
 use containerd_shim_protos::ttrpc::asynchronous::{Service as Methods, TtrpcContext};
 use containerd_shim_protos::types::task::Status;
-use drua_runtime::oci::LinuxResources;
+use drua_runtime::oci::{LinuxResources, Process};
 use drua_types::{Classify, Signal, error_chain};
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,9 +22,10 @@ use crate::container::CreateRequest;
 use crate::convert::{status, timestamp};
 use crate::error::TaskError;
 use crate::events::any;
+use crate::exec::ExecRequest;
 use crate::rootfs::Mount;
 use crate::state::State;
-use crate::task::{Reply, Request, Snapshot};
+use crate::task::{ForExec, Reply, Request, Snapshot};
 
 const V2: &str = "containerd.task.v2.Task";
 const V3: &str = "containerd.task.v3.Task";
@@ -53,26 +54,33 @@ impl Service {
         methods
     }
 
-    fn check(&self, id: &str, exec_id: &str) -> std::result::Result<(), TaskError> {
-        if id != self.id {
-            return Err(TaskError::NoContainer(id.to_owned()));
-        }
-        if !exec_id.is_empty() {
-            return Err(TaskError::NoExec { id: id.to_owned(), exec_id: exec_id.to_owned() });
-        }
-        Ok(())
+    fn check(&self, id: &str) -> std::result::Result<(), TaskError> {
+        if id == self.id { Ok(()) } else { Err(TaskError::NoContainer(id.to_owned())) }
     }
 
-    async fn ask<T>(&self, id: &str, exec_id: &str, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
-        self.check(id, exec_id).map_err(failed)?;
+    async fn ask<T>(&self, id: &str, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
+        self.check(id).map_err(failed)?;
         let (reply, answer) = oneshot::channel();
         let gone = || failed(TaskError::ShuttingDown);
         self.requests.send(request(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?.map_err(failed)
     }
 
+    /// Asks the container, or, when an exec is named, that.
+    async fn ask_either<T>(
+        &self,
+        (id, exec_id): (&str, &str),
+        request: impl FnOnce(Reply<T>) -> Request,
+        for_exec: impl FnOnce(Reply<T>) -> ForExec,
+    ) -> Result<T> {
+        if exec_id.is_empty() {
+            return self.ask(id, request).await;
+        }
+        self.ask(id, |reply| Request::Exec(exec_id.to_owned(), for_exec(reply))).await
+    }
+
     async fn snapshot(&self, id: &str, exec_id: &str) -> Result<Snapshot> {
-        self.ask(id, exec_id, Request::State).await
+        self.ask_either((id, exec_id), Request::State, ForExec::State).await
     }
 }
 
@@ -84,12 +92,12 @@ impl TaskService for Service {
         }
         let id = request.id.clone();
         let create = Box::new(self.create_request(request));
-        let pid = self.ask(&id, "", |reply| Request::Create(create, reply)).await?;
+        let pid = self.ask(&id, |reply| Request::Create(create, reply)).await?;
         Ok(api::CreateTaskResponse { pid, ..Default::default() })
     }
 
     async fn start(&self, _: &TtrpcContext, request: api::StartRequest) -> Result<api::StartResponse> {
-        let pid = self.ask(&request.id, &request.exec_id, Request::Start).await?;
+        let pid = self.ask_either((&request.id, &request.exec_id), Request::Start, ForExec::Start).await?;
         Ok(api::StartResponse { pid, ..Default::default() })
     }
 
@@ -112,7 +120,7 @@ impl TaskService for Service {
     }
 
     async fn wait(&self, _: &TtrpcContext, request: api::WaitRequest) -> Result<api::WaitResponse> {
-        let mut exit = self.ask(&request.id, &request.exec_id, Request::Wait).await?;
+        let mut exit = self.ask_either((&request.id, &request.exec_id), Request::Wait, ForExec::Wait).await?;
         let exit = *exit.wait_for(Option::is_some).await.map_err(|_| failed(TaskError::ShuttingDown))?;
         let exit = exit.expect("waited for it to be there");
         let mut response = api::WaitResponse::new();
@@ -126,11 +134,12 @@ impl TaskService for Service {
         let signal = signal.map_err(|_| failed(TaskError::Signal(request.signal)))?;
         let all = request.all;
         let kill = |reply| Request::Kill { signal, all, reply };
-        self.ask(&request.id, &request.exec_id, kill).await.map(empty)
+        let of_exec = |reply| ForExec::Kill { signal, all, reply };
+        self.ask_either((&request.id, &request.exec_id), kill, of_exec).await.map(empty)
     }
 
     async fn delete(&self, _: &TtrpcContext, request: api::DeleteRequest) -> Result<api::DeleteResponse> {
-        let deleted = self.ask(&request.id, &request.exec_id, Request::Delete).await?;
+        let deleted = self.ask_either((&request.id, &request.exec_id), Request::Delete, ForExec::Delete).await?;
         let mut response = api::DeleteResponse::new();
         response.pid = deleted.pid;
         response.exit_status = deleted.exit.status;
@@ -139,22 +148,22 @@ impl TaskService for Service {
     }
 
     async fn pids(&self, _: &TtrpcContext, request: api::PidsRequest) -> Result<api::PidsResponse> {
-        let pids = self.ask(&request.id, "", Request::Pids).await?;
+        let pids = self.ask(&request.id, Request::Pids).await?;
         let process = |pid| api::ProcessInfo { pid, ..Default::default() };
         Ok(api::PidsResponse { processes: pids.into_iter().map(process).collect(), ..Default::default() })
     }
 
     async fn stats(&self, _: &TtrpcContext, request: api::StatsRequest) -> Result<api::StatsResponse> {
-        let metrics = self.ask(&request.id, "", Request::Stats).await?;
+        let metrics = self.ask(&request.id, Request::Stats).await?;
         Ok(api::StatsResponse { stats: MessageField::some(any(&*metrics)), ..Default::default() })
     }
 
     async fn pause(&self, _: &TtrpcContext, request: api::PauseRequest) -> Result<Empty> {
-        self.ask(&request.id, "", Request::Pause).await.map(empty)
+        self.ask(&request.id, Request::Pause).await.map(empty)
     }
 
     async fn resume(&self, _: &TtrpcContext, request: api::ResumeRequest) -> Result<Empty> {
-        self.ask(&request.id, "", Request::Resume).await.map(empty)
+        self.ask(&request.id, Request::Resume).await.map(empty)
     }
 
     async fn update(&self, _: &TtrpcContext, request: api::UpdateTaskRequest) -> Result<Empty> {
@@ -162,21 +171,23 @@ impl TaskService for Service {
         let parse = |err| failed(TaskError::Parse { what: "resources", err });
         let resources: LinuxResources = serde_json::from_slice(&request.resources.value).map_err(parse)?;
         let update = |reply| Request::Update(Box::new(resources), reply);
-        self.ask(&request.id, "", update).await.map(empty)
+        self.ask(&request.id, update).await.map(empty)
     }
 
     async fn resize_pty(&self, _: &TtrpcContext, request: api::ResizePtyRequest) -> Result<Empty> {
         let clamp = |size: u32| u16::try_from(size).unwrap_or(u16::MAX);
         let (columns, rows) = (clamp(request.width), clamp(request.height));
         let resize = |reply| Request::Resize { columns, rows, reply };
-        self.ask(&request.id, &request.exec_id, resize).await.map(empty)
+        let of_exec = |reply| ForExec::Resize { columns, rows, reply };
+        self.ask_either((&request.id, &request.exec_id), resize, of_exec).await.map(empty)
     }
 
     async fn close_io(&self, _: &TtrpcContext, request: api::CloseIORequest) -> Result<Empty> {
         if !request.stdin {
-            return self.check(&request.id, &request.exec_id).map(empty).map_err(failed);
+            return self.check(&request.id).map(empty).map_err(failed);
         }
-        self.ask(&request.id, &request.exec_id, Request::CloseStdin).await.map(empty)
+        let which = (request.id.as_str(), request.exec_id.as_str());
+        self.ask_either(which, Request::CloseStdin, ForExec::CloseStdin).await.map(empty)
     }
 
     async fn connect(&self, _: &TtrpcContext, request: api::ConnectRequest) -> Result<api::ConnectResponse> {
@@ -188,8 +199,20 @@ impl TaskService for Service {
         Ok(response)
     }
 
-    async fn exec(&self, _: &TtrpcContext, _: api::ExecProcessRequest) -> Result<Empty> {
-        Err(failed(TaskError::Unsupported("exec")))
+    async fn exec(&self, _: &TtrpcContext, request: api::ExecProcessRequest) -> Result<Empty> {
+        let parse = |err| failed(TaskError::Parse { what: "process", err });
+        let mut process: Process = serde_json::from_slice(&request.spec.value).map_err(parse)?;
+        process.set_terminal(Some(request.terminal));
+        let exec = Box::new(ExecRequest {
+            id: request.exec_id.clone(),
+            process,
+            terminal: request.terminal,
+            stdin: request.stdin,
+            stdout: request.stdout,
+            stderr: request.stderr,
+        });
+        let add = |reply| Request::Exec(request.exec_id, ForExec::Add(exec, reply));
+        self.ask(&request.id, add).await.map(empty)
     }
 
     async fn checkpoint(&self, _: &TtrpcContext, _: api::CheckpointTaskRequest) -> Result<Empty> {
@@ -198,7 +221,7 @@ impl TaskService for Service {
 
     async fn shutdown(&self, _: &TtrpcContext, request: api::ShutdownRequest) -> Result<Empty> {
         let now = request.now;
-        let _ends = self.ask(&request.id, "", |reply| Request::Shutdown { now, reply }).await?;
+        let _ends = self.ask(&request.id, |reply| Request::Shutdown { now, reply }).await?;
         Ok(Empty::new())
     }
 }

@@ -20,7 +20,9 @@ use crate::container::{Container, CreateRequest, Ended};
 use crate::convert::{metrics, timestamp};
 use crate::error::TaskError;
 use crate::events::Publisher;
+use crate::exec::{ExecRequest, Execs};
 use crate::exit::Exit;
+use crate::io::Control;
 use crate::reaper::{Reaper, reap_orphans};
 use crate::state::{Event, State, next};
 
@@ -54,11 +56,35 @@ pub(crate) enum Request {
     },
     CloseStdin(Reply<()>),
     Delete(Reply<Deleted>),
+    /// For the exec of this id.
+    Exec(String, ForExec),
     /// Whether the shim really ends is the answer.
     Shutdown {
         now: bool,
         reply: Reply<bool>,
     },
+}
+
+/// What the service asks for about an exec.
+#[derive(Debug)]
+pub(crate) enum ForExec {
+    Add(Box<ExecRequest>, Reply<()>),
+    Start(Reply<u32>),
+    State(Reply<Snapshot>),
+    Wait(Reply<watch::Receiver<Option<Exit>>>),
+    /// `all`: its process group too.
+    Kill {
+        signal: Signal,
+        all: bool,
+        reply: Reply<()>,
+    },
+    Resize {
+        columns: u16,
+        rows: u16,
+        reply: Reply<()>,
+    },
+    CloseStdin(Reply<()>),
+    Delete(Reply<Deleted>),
 }
 
 /// The container, for `State` and `Connect`.
@@ -87,6 +113,7 @@ pub(crate) struct Task {
     /// Ends when the init process has ended and its output is stored.
     ending: Option<JoinHandle<Ended>>,
     exit: watch::Sender<Option<Exit>>,
+    execs: Execs,
     reaper: Reaper,
     publisher: Publisher,
 }
@@ -95,7 +122,8 @@ impl Task {
     /// No container yet.
     pub(crate) fn new(id: String, places: Places, reaper: Reaper, publisher: Publisher) -> Self {
         let (exit, _) = watch::channel(None);
-        Self { id, places, state: State::Absent, container: None, ending: None, exit, reaper, publisher }
+        let execs = Execs::new();
+        Self { id, places, state: State::Absent, container: None, ending: None, exit, execs, reaper, publisher }
     }
 
     /// Serves requests until one of them ends the shim; then lets attached clients and events finish.
@@ -117,11 +145,12 @@ impl Task {
                     None => break,
                 },
                 ended = ended(&mut self.ending) => self.exited(ended),
+                (id, ended) = self.execs.next_ended() => self.exec_ended(&id, ended),
                 result = self.reaper.child_ended() => {
                     if let Err(error) = result {
                         tracing::warn!(%error, "cannot read SIGCHLD");
                     }
-                    reap_orphans(self.living_init());
+                    self.reap();
                 }
             }
         }
@@ -155,8 +184,103 @@ impl Task {
                 drop(reply.send(self.container().map(|container| container.io().close_stdin())));
             }
             Request::Delete(reply) => drop(reply.send(self.delete().await)),
+            Request::Exec(id, request) => self.answer_exec(&id, request),
             Request::Shutdown { reply, .. } => drop(reply.send(Err(TaskError::ShuttingDown))),
         }
+    }
+
+    fn answer_exec(&mut self, id: &str, request: ForExec) {
+        match request {
+            ForExec::Add(request, reply) => drop(reply.send(self.add_exec(*request))),
+            ForExec::Start(reply) => drop(reply.send(self.start_exec(id))),
+            ForExec::State(reply) => drop(reply.send(self.exec_snapshot(id))),
+            ForExec::Wait(reply) => {
+                let wait = |container| Ok(self.execs.get(id, container)?.exit.subscribe());
+                drop(reply.send(self.container().and_then(wait)));
+            }
+            ForExec::Kill { signal, all, reply } => {
+                let kill = |container| self.execs.kill(id, signal, all, container);
+                drop(reply.send(self.container().and_then(kill)));
+            }
+            ForExec::Resize { columns, rows, reply } => {
+                let resize = |container| Ok(self.execs.control(id, container)?.resize(columns, rows)?);
+                drop(reply.send(self.container().and_then(resize)));
+            }
+            ForExec::CloseStdin(reply) => {
+                let close = |container| self.execs.control(id, container).map(Control::close_stdin);
+                drop(reply.send(self.container().and_then(close)));
+            }
+            ForExec::Delete(reply) => drop(reply.send(self.delete_exec(id))),
+        }
+    }
+
+    fn add_exec(&mut self, request: ExecRequest) -> Result<(), TaskError> {
+        let container = self.container()?;
+        if container.is_wasm {
+            return Err(TaskError::ExecWasm);
+        }
+        let event = events::TaskExecAdded {
+            container_id: self.id.clone(),
+            exec_id: request.id.clone(),
+            ..events::TaskExecAdded::default()
+        };
+        self.execs.add(request)?;
+        self.publisher.publish(topics::TASK_EXEC_ADDED_EVENT_TOPIC, &event);
+        Ok(())
+    }
+
+    /// A frozen process would never begin, so the container has to run.
+    fn start_exec(&mut self, id: &str) -> Result<u32, TaskError> {
+        self.container()?;
+        if self.state != State::Running {
+            return Err(TaskError::ExecRejected { action: "start", state: self.state });
+        }
+        let container = self.container.as_ref().ok_or_else(|| TaskError::NoContainer(self.id.clone()))?;
+        let pid = self.execs.start(id, container)?;
+        let event = events::TaskExecStarted {
+            container_id: self.id.clone(),
+            exec_id: id.to_owned(),
+            pid,
+            ..events::TaskExecStarted::default()
+        };
+        self.publisher.publish(topics::TASK_EXEC_STARTED_EVENT_TOPIC, &event);
+        Ok(pid)
+    }
+
+    fn exec_snapshot(&self, id: &str) -> Result<Snapshot, TaskError> {
+        let container = self.container()?;
+        let exec = self.execs.get(id, container)?;
+        let request = CreateRequest {
+            terminal: exec.request.terminal,
+            stdin: exec.request.stdin.clone(),
+            stdout: exec.request.stdout.clone(),
+            stderr: exec.request.stderr.clone(),
+            ..container.request.clone()
+        };
+        Ok(Snapshot { request, state: exec.state, pid: exec.pid, exit: *exec.exit.borrow() })
+    }
+
+    fn delete_exec(&mut self, id: &str) -> Result<Deleted, TaskError> {
+        let exists = !matches!(self.state, State::Absent | State::Deleted);
+        let container = self.container.as_ref().filter(|_| exists);
+        let container = container.ok_or_else(|| TaskError::NoContainer(self.id.clone()))?;
+        let (pid, exit) = self.execs.delete(id, container)?;
+        Ok(Deleted { pid, exit })
+    }
+
+    fn exec_ended(&mut self, id: &str, ended: Ended) {
+        if let Some(exec) = self.execs.record(id, ended) {
+            let event = events::TaskExit {
+                container_id: self.id.clone(),
+                id: id.to_owned(),
+                pid: exec.pid,
+                exit_status: ended.status,
+                exited_at: MessageField::some(timestamp(ended.at)),
+                ..events::TaskExit::default()
+            };
+            self.publisher.publish(topics::TASK_EXIT_EVENT_TOPIC, &event);
+        }
+        self.reap();
     }
 
     fn create(&mut self, request: CreateRequest) -> Result<u32, TaskError> {
@@ -173,7 +297,7 @@ impl Task {
             terminal: request.terminal,
             ..events::TaskIO::default()
         });
-        let (container, ending) = Container::create(request, &self.places.io_socket)?;
+        let (container, ending) = Container::create(request, &self.places.io_socket, self.execs.wirings.clone())?;
         let pid = container.pid();
         (self.state, self.container, self.ending) = (created, Some(container), Some(ending));
         event.pid = pid;
@@ -313,7 +437,13 @@ impl Task {
             ..events::TaskExit::default()
         };
         self.publisher.publish(topics::TASK_EXIT_EVENT_TOPIC, &event);
-        reap_orphans(None);
+        self.reap();
+    }
+
+    /// Collects whoever nobody else collects.
+    fn reap(&self) {
+        let init = self.living_init();
+        reap_orphans(|pid| init == Some(pid) || self.execs.awaits(pid));
     }
 
     fn next(&self, event: Event) -> Result<State, TaskError> {

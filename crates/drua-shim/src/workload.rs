@@ -78,6 +78,12 @@ fn settings(spec: &Spec) -> Result<Settings, InvalidSetting> {
     Ok(settings)
 }
 
+/// Whether the command is WebAssembly.
+pub(crate) fn is_wasm(workload: &dyn Workload) -> bool {
+    // Only a guest is kept from /proc.
+    !workload.sees_proc()
+}
+
 /// The value of an annotation.
 pub(crate) fn annotation<'a>(spec: &'a Spec, key: &str) -> Option<&'a str> {
     spec.annotations().as_ref()?.get(key).map(String::as_str)

@@ -17,6 +17,6 @@ mod tests;
 mod writer;
 
 pub use codec::{Entry, Record, Stream, decode, encode};
-pub use reader::{LogReader, ReadLogError, ReadOptions, Tail};
+pub use reader::{LogPosition, LogReader, ReadLogError, ReadOptions, Tail};
 pub use rotation::{Rotation, rotated_path};
 pub use writer::{LogWriter, WriteLogError};

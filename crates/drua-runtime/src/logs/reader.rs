@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err::File;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::codec::{Entry, decode};
 use super::rotation::rotated_path;
@@ -25,6 +26,15 @@ pub enum Tail {
     Last(u64),
 }
 
+/// A place between two records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPosition {
+    /// Inode of the file; after a rotation the current one has another.
+    pub inode: u64,
+    /// Offset in it, in bytes.
+    pub bytes: u64,
+}
+
 /// What to read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReadOptions {
@@ -34,6 +44,8 @@ pub struct ReadOptions {
     pub since: Option<Timestamp>,
     /// Nothing after this time.
     pub until: Option<Timestamp>,
+    /// Nothing after this place: what follows comes another way.
+    pub end: Option<LogPosition>,
 }
 
 /// Rotated files beyond this number are not looked for.
@@ -52,14 +64,23 @@ pub struct LogReader {
     /// Bytes read from `current` and not yet consumed start at `start`.
     buffer: Vec<u8>,
     start: usize,
+    /// Offset in `current` of the buffer's end.
+    filled_to: u64,
     past_until: bool,
 }
 
 impl LogReader {
     /// Opens the log at `path`. A log that does not exist yet is empty.
     pub fn open(path: &Path, options: ReadOptions) -> Result<Self, ReadLogError> {
-        let mut reader =
-            Self { path: path.to_owned(), options, current: None, buffer: Vec::new(), start: 0, past_until: false };
+        let mut reader = Self {
+            path: path.to_owned(),
+            options,
+            current: None,
+            buffer: Vec::new(),
+            start: 0,
+            filled_to: 0,
+            past_until: false,
+        };
         reader.position().map_err(ReadLogError)?;
         Ok(reader)
     }
@@ -77,6 +98,10 @@ impl LogReader {
     fn next_matching(&mut self) -> io::Result<Option<Entry>> {
         while !self.past_until {
             let Some(line) = self.next_line()? else { return Ok(None) };
+            if self.is_past_end()? {
+                self.past_until = true;
+                return Ok(None);
+            }
             let Some(entry) = decode(&line) else { continue };
             if self.options.since.is_some_and(|since| entry.time < since) {
                 continue;
@@ -88,6 +113,13 @@ impl LogReader {
             return Ok(Some(entry));
         }
         Ok(None)
+    }
+
+    /// Whether the line that was read last lies beyond [`ReadOptions::end`].
+    fn is_past_end(&self) -> io::Result<bool> {
+        let (Some(end), Some(file)) = (self.options.end, &self.current) else { return Ok(false) };
+        let consumed = self.filled_to - (self.buffer.len() - self.start) as u64;
+        Ok(file.metadata()?.ino() == end.inode && consumed > end.bytes)
     }
 
     /// The next whole line without its newline.
@@ -124,7 +156,9 @@ impl LogReader {
         self.buffer.resize(old + CHUNK, 0);
         let read = file.read(&mut self.buffer[old..]);
         self.buffer.truncate(old + *read.as_ref().unwrap_or(&0));
-        Ok(read? > 0)
+        let read = read?;
+        self.filled_to += read as u64;
+        Ok(read > 0)
     }
 
     /// At the end of the current file: goes on to the next newer one, if rotation has made one. `false` if not.
@@ -140,7 +174,7 @@ impl LogReader {
         let Some(next) = self.newer_than(identity)? else { return Ok(false) };
         if !self.fill()? {
             self.buffer.clear();
-            self.start = 0;
+            (self.start, self.filled_to) = (0, 0);
             self.current = Some(next);
         }
         Ok(true)
@@ -198,7 +232,7 @@ impl LogReader {
             let (offset, found) = offset_of_last(&mut file, wanted)?;
             wanted -= found;
             file.seek(SeekFrom::Start(offset))?;
-            self.current = Some(file);
+            (self.current, self.filled_to) = (Some(file), offset);
             if wanted == 0 {
                 break;
             }

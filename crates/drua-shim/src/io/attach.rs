@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   client                                            shim
-//!     ── {"version":1,"stdin":b,"stdout":b,"stderr":b}\n ──►
+//!     ── {"version":1,"stdin":b,"stdout":b,"stderr":b,"exec":"…"}\n ──►   `exec`: not the container, but that exec of it
 //!     ◄── {"version":1,"log":{"inode":n,"bytes":n}}\n ──      registered: output from now on will come as frames;
 //!                                                             `log` (absent without one) says where the log ended then
 //!     ◄── Docker frames: type 1|2, 0 0 0, u32 length, payload ──
@@ -14,9 +14,12 @@
 //! connection when the container has ended and all output is delivered. Nothing a client does harms the container: an
 //! invalid or late greeting closes the connection, and one that does not read is dropped (see [`super::client`]).
 
+use std::collections::HashMap;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use drua_runtime::logs::LogPosition;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -26,13 +29,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::client::Frames;
-use super::log::LogPosition;
 use super::output::{Registered, Registration};
 use super::stdin::{Input, InputSender};
 use crate::sockets;
 
 /// How many clients there may be; further connections are closed.
-const MAX_CLIENTS: usize = 256;
+const MAX_CLIENTS: usize = 2048;
 /// How long a client may take to say what it wants.
 const GREETING: Duration = Duration::from_secs(5);
 /// The longest greeting.
@@ -49,6 +51,24 @@ pub(crate) struct Wiring {
     pub(crate) stdin_once: bool,
 }
 
+/// How clients reach the execs of the container, by exec id.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ExecWirings(Arc<Mutex<HashMap<String, Wiring>>>);
+
+impl ExecWirings {
+    pub(crate) fn insert(&self, id: &str, wiring: Wiring) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), wiring);
+    }
+
+    pub(crate) fn remove(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    fn get(&self, id: &str) -> Option<Wiring> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Hello {
     version: u32,
@@ -58,6 +78,8 @@ struct Hello {
     stdout: bool,
     #[serde(default)]
     stderr: bool,
+    #[serde(default)]
+    exec: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,15 +90,20 @@ struct Welcome {
 }
 
 /// Serves clients until `closing` fires, then lets those that are there finish.
-pub(crate) async fn serve(listener: UnixListener, wiring: Wiring, mut closing: oneshot::Receiver<()>) {
+pub(crate) async fn serve(
+    listener: UnixListener,
+    wiring: Wiring,
+    execs: ExecWirings,
+    mut closing: oneshot::Receiver<()>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = sockets::accept(&listener) => match accepted {
                 Ok(stream) if connections.len() < MAX_CLIENTS => {
-                    let wiring = wiring.clone();
+                    let (wiring, execs) = (wiring.clone(), execs.clone());
                     connections.spawn(async move {
-                        if let Err(error) = client(stream, wiring).await {
+                        if let Err(error) = client(stream, wiring, execs).await {
                             tracing::debug!(%error, "an attached client has gone");
                         }
                     });
@@ -99,12 +126,20 @@ pub(crate) async fn serve(listener: UnixListener, wiring: Wiring, mut closing: o
     }
 }
 
-async fn client(mut stream: UnixStream, wiring: Wiring) -> io::Result<()> {
-    let Wiring { registrations, input, stdin_once } = wiring;
+async fn client(mut stream: UnixStream, wiring: Wiring, execs: ExecWirings) -> io::Result<()> {
     let Ok(hello) = timeout(GREETING, greeting(&mut stream)).await else {
         return Err(io::ErrorKind::TimedOut.into());
     };
     let hello = hello?;
+    let wiring = match &hello.exec {
+        None => Some(wiring),
+        // The container's own must not be kept from ending by a client of an exec.
+        Some(id) => {
+            drop(wiring);
+            execs.get(id)
+        }
+    };
+    let Some(Wiring { registrations, input, stdin_once }) = wiring else { return Err(io::ErrorKind::NotFound.into()) };
     let (reply, registered) = oneshot::channel();
     let registration = Registration { stdout: hello.stdout, stderr: hello.stderr, reply };
     // Nobody to register with: the container has ended.

@@ -6,10 +6,9 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use drua_runtime::logs::{LogWriter, Record, Rotation, Stream as LogStream, WriteLogError};
+use drua_runtime::logs::{LogPosition, LogWriter, Record, Rotation, Stream as LogStream, WriteLogError};
 use drua_types::error_chain;
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::client::Stream;
 use super::lines::Lines;
@@ -25,15 +24,6 @@ pub(crate) struct Log {
     writer: Option<LogWriter>,
     lost_bytes: u64,
     warned: bool,
-}
-
-/// How much of the log is older than a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct LogPosition {
-    /// Inode of the current file: after a rotation it is another one's.
-    inode: u64,
-    /// Its size in bytes.
-    bytes: u64,
 }
 
 impl Log {
@@ -100,16 +90,18 @@ impl Log {
 
     fn try_append(&mut self, batch: &Batch) -> Result<(), WriteLogError> {
         let lost_bytes = self.lost_bytes;
+        let attrs = Some(&self.target.attrs);
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => none.insert(open(&self.target)?),
         };
         if lost_bytes > 0 {
             let marker = format!("[drua: {lost_bytes} bytes of output were lost: the log could not be written]\n");
-            writer.append(&record(LogStream::Stderr, marker.as_bytes(), batch.time))?;
+            let log = marker.as_bytes();
+            writer.append(&Record { log, stream: LogStream::Stderr, time: batch.time, attrs })?;
         }
-        for piece in batch.pieces() {
-            writer.append(&record(batch.stream, piece, batch.time))?;
+        for log in batch.pieces() {
+            writer.append(&Record { log, stream: batch.stream, time: batch.time, attrs })?;
         }
         writer.flush()?;
         self.lost_bytes = 0;
@@ -148,8 +140,4 @@ impl Batch {
 fn open(target: &LogTarget) -> Result<LogWriter, WriteLogError> {
     let max_size = (target.max_size_bytes > 0).then_some(target.max_size_bytes);
     LogWriter::open(&target.path, Rotation { max_size, max_files: target.max_files })
-}
-
-fn record(stream: LogStream, log: &[u8], time: Timestamp) -> Record<'_> {
-    Record { log, stream, time, attrs: None }
 }

@@ -6,6 +6,7 @@
 
 mod attach;
 mod client;
+mod exec;
 mod lines;
 mod log;
 mod output;
@@ -29,6 +30,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::fd::{Reader, Writer};
+pub(crate) use attach::ExecWirings;
+pub(crate) use exec::ExecIo;
 use log::Log;
 use output::Output;
 use sink::Sink;
@@ -160,7 +163,12 @@ impl Plan {
     }
 
     /// Starts the tasks. `console` is the master of the container's terminal, if it has one.
-    pub(crate) fn launch(self, console: Option<OwnedFd>, listener: StdUnixListener) -> Result<Launched, IoError> {
+    pub(crate) fn launch(
+        self,
+        console: Option<OwnedFd>,
+        listener: StdUnixListener,
+        execs: ExecWirings,
+    ) -> Result<Launched, IoError> {
         let setup = |action| move |err: io::Error| IoError::Setup { action, err };
         let listener = UnixListener::from_std(listener).map_err(setup("listen for clients"))?;
         let (streams, stdin, device) = match (self.pipes, &console) {
@@ -195,7 +203,7 @@ impl Plan {
         let output = Output::new(streams, self.sinks, self.log, registered, has_exited);
         let attached = input.clone().filter(|_| self.source == Source::Attach);
         let wiring = attach::Wiring { registrations, input: attached, stdin_once: self.stdin_once };
-        let task = tokio::spawn(attach::serve(listener, wiring, is_closing));
+        let task = tokio::spawn(attach::serve(listener, wiring, execs, is_closing));
         Ok(Launched {
             control: Control { input, console },
             drain: Drain { feeding, exited, output: tokio::spawn(output.run()) },

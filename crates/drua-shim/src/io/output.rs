@@ -15,11 +15,12 @@
 
 use std::time::Duration;
 
+use drua_runtime::logs::LogPosition;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::client::{Abandonment, Client, Encoded, Frames, Stream, WhenFull, client};
-use super::log::{Log, LogPosition};
+use super::log::Log;
 use super::sink::Sink;
 use crate::fd::Reader;
 
@@ -33,13 +34,18 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// The owner of the container's output.
 #[derive(Debug)]
 pub(crate) struct Output {
-    streams: [Option<Reader>; 2],
+    streams: Streams,
     sinks: [Sink; 2],
     log: Option<Log>,
     clients: Vec<Client>,
     registrations: mpsc::Receiver<Registration>,
     exited: oneshot::Receiver<()>,
+    /// Brings the streams of a process that does not run yet; clients can register before.
+    opening: Option<oneshot::Receiver<Streams>>,
 }
+
+/// Standard output and error; a terminal is the former.
+pub(crate) type Streams = [Option<Reader>; 2];
 
 /// A client that wants to see output.
 #[derive(Debug)]
@@ -61,6 +67,7 @@ pub(crate) struct Registered {
 enum Wake {
     Readable(Stream),
     Registered(Registration),
+    Opened(Streams),
     Exited,
     GivenUp,
 }
@@ -69,20 +76,32 @@ impl Output {
     /// An owner of `streams` (standard output and error; a terminal is the former), each with its sink; `log` is there for
     /// [`Sink::Log`]. `exited` fires when the process has ended.
     pub(crate) fn new(
-        streams: [Option<Reader>; 2],
+        streams: Streams,
         sinks: [Sink; 2],
         log: Option<Log>,
         registrations: mpsc::Receiver<Registration>,
         exited: oneshot::Receiver<()>,
     ) -> Self {
-        Self { streams, sinks, log, clients: Vec::new(), registrations, exited }
+        Self { streams, sinks, log, clients: Vec::new(), registrations, exited, opening: None }
+    }
+
+    /// An owner of streams that `opening` brings once the process runs. Until then clients register; when it is dropped
+    /// instead, the output ends.
+    pub(crate) fn later(
+        opening: oneshot::Receiver<Streams>,
+        sinks: [Sink; 2],
+        registrations: mpsc::Receiver<Registration>,
+        exited: oneshot::Receiver<()>,
+    ) -> Self {
+        let streams = [None, None];
+        Self { streams, sinks, log: None, clients: Vec::new(), registrations, exited, opening: Some(opening) }
     }
 
     /// Runs until the last byte is in the log and in the clients' queues.
     pub(crate) async fn run(mut self) {
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut end: Option<Drain> = None;
-        while end.is_none() || self.streams.iter().any(Option::is_some) {
+        while end.is_none() || self.opening.is_some() || self.streams.iter().any(Option::is_some) {
             match self.wake(end.as_ref()).await {
                 Wake::Readable(stream) => {
                     let when_full = if end.is_some() { WhenFull::Exceed } else { WhenFull::Wait };
@@ -92,7 +111,10 @@ impl Output {
                     }
                 }
                 Wake::Registered(registration) => self.register(registration),
-                Wake::Exited => end = Some(Drain::new()),
+                Wake::Opened(streams) => self.streams = streams,
+                Wake::Exited => {
+                    end.get_or_insert_with(Drain::new);
+                }
                 Wake::GivenUp => {
                     tracing::warn!("a process outside the container still holds its output; closing it");
                     break;
@@ -110,6 +132,7 @@ impl Output {
             () = ready(stdout.as_ref()) => Wake::Readable(Stream::Stdout),
             () = ready(stderr.as_ref()) => Wake::Readable(Stream::Stderr),
             Some(registration) = self.registrations.recv() => Wake::Registered(registration),
+            opened = opened(&mut self.opening) => opened.map_or(Wake::Exited, Wake::Opened),
             // A sender that was dropped means the same: nobody waits for more.
             _ = &mut self.exited, if end.is_none() => Wake::Exited,
             () = sleep_until(end.map(Drain::deadline)) => Wake::GivenUp,
@@ -193,6 +216,18 @@ fn index(stream: Stream) -> usize {
 async fn ready(reader: Option<&Reader>) {
     match reader {
         Some(reader) => reader.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The streams once they are there; `None` when they will never be.
+async fn opened(opening: &mut Option<oneshot::Receiver<Streams>>) -> Option<Streams> {
+    match opening {
+        Some(receiver) => {
+            let streams = receiver.await.ok();
+            *opening = None;
+            streams
+        }
         None => std::future::pending().await,
     }
 }

@@ -4,11 +4,12 @@
 //! |------------------------------------------------|---------------------------------------------------------------|
 //! | (empty)                                        | `/dev/null`; output may still be watched by attached clients  |
 //! | `drua-stdin:`                                  | kept open, fed by attached clients                            |
-//! | `drua-log:///dir/json.log?max-size=N&max-file=N` | Docker's json-file log, rotated; `%XX` stands for a byte      |
+//! | `drua-log:///dir/json.log?max-size=N&max-file=N` | Docker's json-file log, rotated; `%XX` stands for a byte; `attr=key%3Dvalue` is added to each record |
 //! | `/path`, `fifo:///path`                        | containerd's FIFO (or a file)                                 |
 //! | `file:///path`                                 | a file that is appended to                                    |
 //! | `binary://…` and others                        | refused                                                       |
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use drua_types::{Classify, ErrorKind};
@@ -44,6 +45,8 @@ pub(crate) struct LogTarget {
     pub(crate) max_size_bytes: u64,
     /// How many files there may be, the current one included; at least 1.
     pub(crate) max_files: u32,
+    /// What is added to each record.
+    pub(crate) attrs: BTreeMap<String, String>,
 }
 
 /// The text names no place that this shim can read or write.
@@ -100,12 +103,17 @@ impl LogTarget {
     fn parse(rest: &str) -> Option<Self> {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = decode(path)?;
-        let mut target =
-            Self { path: path.starts_with('/').then(|| PathBuf::from(path))?, max_size_bytes: 0, max_files: 1 };
+        let path = path.starts_with('/').then(|| PathBuf::from(path))?;
+        let mut target = Self { path, max_size_bytes: 0, max_files: 1, attrs: BTreeMap::new() };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=')? {
                 ("max-size", value) => target.max_size_bytes = value.parse().ok()?,
                 ("max-file", value) => target.max_files = value.parse().ok().filter(|&files| files > 0)?,
+                ("attr", pair) => {
+                    let pair = decode(pair)?;
+                    let (key, value) = pair.split_once('=')?;
+                    target.attrs.insert(key.to_owned(), value.to_owned());
+                }
                 _ => return None,
             }
         }
@@ -159,11 +167,14 @@ mod tests {
     #[test]
     fn logs() {
         let log = |path: &str, max_size_bytes, max_files| {
-            Ok(Target::Log(LogTarget { path: path.into(), max_size_bytes, max_files }))
+            Ok(Target::Log(LogTarget { path: path.into(), max_size_bytes, max_files, attrs: BTreeMap::new() }))
         };
         target("drua-log:///v/json.log", log("/v/json.log", 0, 1));
         target("drua-log:///v/json.log?max-size=10&max-file=3", log("/v/json.log", 10, 3));
         target("drua-log:///a%20b%3f/json.log?", log("/a b?/json.log", 0, 1));
+        let attrs = BTreeMap::from([("a b".to_owned(), "c=d".to_owned())]);
+        let with_attrs = LogTarget { path: "/v".into(), max_size_bytes: 0, max_files: 1, attrs };
+        target("drua-log:///v?attr=a%20b%3Dc%3Dd", Ok(Target::Log(with_attrs)));
         for text in [
             "drua-log://v",
             "drua-log:///v?max-size=1k",

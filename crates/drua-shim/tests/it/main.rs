@@ -9,6 +9,7 @@ mod bench;
 #[path = "../../../drua-runtime/tests/it/busybox.rs"]
 mod busybox;
 mod containerd;
+mod exec;
 mod faults;
 mod lifecycle;
 mod logs;
@@ -34,8 +35,15 @@ fn main() -> ExitCode {
 }
 
 fn test() -> ExitCode {
-    let modules =
-        [lifecycle::tests(), attach::tests(), logs::tests(), faults::tests(), containerd::tests(), wasm::tests()];
+    let modules = [
+        lifecycle::tests(),
+        attach::tests(),
+        exec::tests(),
+        logs::tests(),
+        faults::tests(),
+        containerd::tests(),
+        wasm::tests(),
+    ];
     let skip = !busybox::available();
     let trials = modules.into_iter().flatten().map(|trial| trial.with_ignored_flag(skip)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
