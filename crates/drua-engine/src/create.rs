@@ -9,8 +9,10 @@ use drua_types::wasm::{self, ImageFacts};
 use drua_types::{ContainerId, ContainerName, Flavor, Platform, Port};
 use jiff::Timestamp;
 
-use crate::container::actor;
-use crate::container::{Config, Container, HostConfig, Hull, MountKind, MountPoint, MountRequest, NetworkMode, State};
+use crate::container::{
+    Config, Container, HealthCheck, HostConfig, Hull, MountKind, MountPoint, MountRequest, NetworkMode, State,
+};
+use crate::container::{actor, health};
 use crate::engine::{Engine, Shared};
 use crate::events::Scope;
 use crate::network::{EndpointRequest, PREDEFINED};
@@ -89,8 +91,12 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
     let mut config = merge(request.config, request.entrypoint_given, &image);
     let hull = choose_hull(&request.host.runtime, &image, &config)?;
     check(&config, &request.host)?;
-    if has_health_check(&config, &image) {
-        warnings.push("health checks are not run yet: the container has no health status".to_owned());
+    config.healthcheck = health::merge(config.healthcheck.take(), image.docker.healthcheck.as_ref().map(own_check));
+    let checked =
+        config.healthcheck.as_ref().is_some_and(|check| check.test.first().is_some_and(|kind| kind != "NONE"));
+    if checked && matches!(hull, Hull::Wasm(_)) {
+        let warning = "A WebAssembly container has no other processes, so its health check cannot be run. It has no health status: probe its published port from outside instead.";
+        warnings.push(warning.to_owned());
     }
     let layers = shared.store.layers(&image).map_err(Error::image("unpack the image"))?;
     let id = ContainerId::random();
@@ -125,6 +131,7 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
         state: State::default(),
         restart_count: 0,
         manually_stopped: false,
+        health: None,
         exits: 0,
         removed: false,
     };
@@ -207,6 +214,9 @@ fn merge(mut config: Config, entrypoint_given: bool, image: &Image) -> Config {
         // A bare Wasm artefact has no configuration: the module is the command.
         config.entrypoint = vec![module.display().to_string()];
     }
+    if config.shell.is_empty() {
+        config.shell.clone_from(&image.docker.shell);
+    }
     config.env = merge_env(base.env().clone().unwrap_or_default(), config.env);
     for (key, value) in base.labels().clone().unwrap_or_default() {
         config.labels.entry(key).or_insert(value);
@@ -220,11 +230,16 @@ fn merge(mut config: Config, entrypoint_given: bool, image: &Image) -> Config {
     config
 }
 
-/// Whether somebody asks for health checks: the client, or the image unless the client overrides or disables its check.
-fn has_health_check(config: &Config, image: &Image) -> bool {
-    let own = config.healthcheck.as_ref().map(|check| check.test.as_slice()).filter(|test| !test.is_empty());
-    let inherited = image.docker.healthcheck.as_ref().map(|check| check.test.as_slice());
-    own.or(inherited).and_then(<[String]>::first).is_some_and(|kind| kind != "NONE")
+/// The image's health check in the engine's words.
+fn own_check(check: &drua_store::Healthcheck) -> HealthCheck {
+    HealthCheck {
+        test: check.test.clone(),
+        interval: check.interval.unwrap_or_default(),
+        timeout: check.timeout.unwrap_or_default(),
+        start_period: check.start_period.unwrap_or_default(),
+        start_interval: check.start_interval.unwrap_or_default(),
+        retries: check.retries.unwrap_or_default(),
+    }
 }
 
 /// Later settings win; the order of first mention stays. An entry without `=` removes the variable.

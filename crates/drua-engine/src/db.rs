@@ -22,6 +22,7 @@ pub(crate) enum Table {
     Containers,
     Networks,
     Volumes,
+    Execs,
 }
 
 impl Table {
@@ -30,6 +31,7 @@ impl Table {
             Self::Containers => "engine_containers",
             Self::Networks => "engine_networks",
             Self::Volumes => "engine_volumes",
+            Self::Execs => "engine_execs",
         }
     }
 }
@@ -47,7 +49,7 @@ impl Db {
         connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
-        for table in [Table::Containers, Table::Networks, Table::Volumes] {
+        for table in [Table::Containers, Table::Networks, Table::Volumes, Table::Execs] {
             let name = table.name();
             connection
                 .execute_batch(&format!(

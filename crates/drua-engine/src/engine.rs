@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use drua_store::Store;
 use drua_types::{ContainerId, ContainerName, NetworkId, Signal};
-use tokio::net::UnixStream;
 use tokio::sync::{oneshot, watch};
 
 use crate::config::EngineConfig;
 use crate::container::actor::{Command, Handle};
-use crate::container::{Container, RestartPolicy, Status};
+use crate::container::exec::Execs;
+use crate::container::{Container, Resources, RestartPolicy, Status};
 use crate::db::{Db, Table};
 use crate::events::{EventBus, Scope};
+use crate::log_changes::LogChanges;
 use crate::network::{EndpointRequest, Networks};
-use crate::shim::AttachStreams;
+use crate::shim::{AttachStreams, Attached};
 use crate::shim_pool::ShimPool;
 use crate::volume::Volumes;
 use crate::{Error, Result};
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) registries: drua_registry::Registry,
     /// How fast is fast enough, for all downloads together.
     pub(crate) pace: drua_registry::Pace,
+    pub(crate) execs: Execs,
+    pub(crate) log_changes: LogChanges,
 }
 
 impl Shared {
@@ -294,12 +297,21 @@ impl Engine {
         self.shared.registry.find(name)?.call(|reply| Command::Rename { name: new, reply }).await
     }
 
-    /// Changes the restart policy of a container, running or not.
+    /// Changes limits and restart policy of a container; live when it runs. `resources` are all of them, `echo` is what
+    /// inspect shows of the change.
     ///
     /// # Errors
-    /// [`Error::NoSuchContainer`].
-    pub async fn set_restart_policy(&self, name: &str, policy: RestartPolicy) -> Result<()> {
-        self.shared.registry.find(name)?.call(|reply| Command::SetRestartPolicy { policy, reply }).await
+    /// [`Error::NoSuchContainer`]; the kernel's refusal.
+    pub async fn update(
+        &self,
+        name: &str,
+        resources: Resources,
+        policy: Option<RestartPolicy>,
+        echo: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<()> {
+        let resources = Box::new(resources);
+        let handle = self.shared.registry.find(name)?;
+        handle.call(|reply| Command::Update { resources, policy, echo, reply }).await
     }
 
     /// Removes a container.
@@ -343,8 +355,16 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::AttachPaused`], [`Error::AttachRestarting`], [`Error::MarkedForRemoval`].
-    pub async fn attach(&self, name: &str, streams: AttachStreams) -> Result<oneshot::Receiver<UnixStream>> {
+    pub async fn attach(&self, name: &str, streams: AttachStreams) -> Result<oneshot::Receiver<Attached>> {
         self.shared.registry.find(name)?.call(|reply| Command::Attach { streams, reply }).await
+    }
+
+    /// Tells everybody what happened to a container where only the caller knows: `detach`, for instance.
+    pub fn announce(&self, name: &str, action: &str) {
+        if let Ok(container) = self.container(name) {
+            let attributes = container.event_attributes();
+            self.shared.events.publish(Scope::Container, action, container.id.as_str(), attributes);
+        }
     }
 
     /// Host pids of a container's processes.
@@ -432,6 +452,7 @@ async fn wait(mut watch: watch::Receiver<Arc<Container>>, condition: WaitConditi
 pub(crate) fn forget_container(shared: &Shared, container: &Container, volumes: bool) -> Result<()> {
     shared.db.delete(Table::Containers, container.id.as_str())?;
     shared.registry.remove(container);
+    shared.execs.forget(shared, &container.id)?;
     if volumes {
         shared.volumes.remove_anonymous_of(&shared.db, &shared.events, container);
     }

@@ -45,6 +45,15 @@ pub enum Error {
     AttachPaused(ContainerId),
     #[error("container {0} is restarting, wait until the container is running")]
     AttachRestarting(ContainerId),
+    #[error("Container {0} is paused, unpause the container before exec")]
+    ExecPaused(ContainerId),
+    #[error(
+        "cannot exec in container {name}: it is WebAssembly, one guest without other processes; what works: `docker logs {name}` and `docker attach {name}` for its output, `docker cp` for its files, or a new container with another module on the same volumes"
+    )]
+    ExecWasm { name: String },
+    /// The command of an exec could not be run; the text is the runtime's.
+    #[error("{0}")]
+    Exec(String),
     #[error("No command specified")]
     NoCommand,
     #[error("invalid reference format")]
@@ -171,6 +180,7 @@ impl Classify for Error {
             | Self::RemovalInProgress(_)
             | Self::RemoveRunning(_)
             | Self::RemovePaused(_)
+            | Self::ExecPaused(_)
             | Self::AttachPaused(_)
             | Self::AttachRestarting(_)
             | Self::VolumeInUse { .. }
@@ -179,14 +189,15 @@ impl Classify for Error {
             Self::AmbiguousId(_) | Self::NoCommand | Self::NoImage | Self::Invalid(_) | Self::BindSourceMissing(_) => {
                 ErrorKind::Invalid
             }
-            Self::Task(_) if self.start_exit_code() != 128 => ErrorKind::Invalid,
+            Self::Task(_) | Self::Exec(_) if self.start_exit_code() != 128 => ErrorKind::Invalid,
             Self::Denied(_) => ErrorKind::Denied,
-            Self::Unsupported(_) => ErrorKind::Unsupported,
+            Self::ExecWasm { .. } | Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::ImageLookup(source) => source.kind(),
             Self::Files(source) => source.kind(),
             Self::Image { kind, .. } | Self::Network { kind, .. } | Self::Registry { kind, .. } => *kind,
             Self::ShuttingDown => ErrorKind::Unavailable,
             Self::Task(_)
+            | Self::Exec(_)
             | Self::Shim { .. }
             | Self::Io { .. }
             | Self::Database { .. }

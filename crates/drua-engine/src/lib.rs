@@ -23,10 +23,12 @@ mod db;
 mod engine;
 mod error;
 mod events;
+mod execs;
 mod files;
 mod foreign;
 mod images;
 mod layered;
+mod log_changes;
 mod logs;
 mod names;
 mod network;
@@ -38,6 +40,7 @@ mod recover;
 mod registry;
 mod shim;
 mod shim_pool;
+mod stats;
 mod volume;
 
 pub use config::{DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, EngineConfig};
@@ -46,20 +49,24 @@ pub use create::{CreateContainer, Created};
 pub use engine::{Engine, RemoveContainer, WaitCondition, Waited};
 pub use error::{Error, Result};
 pub use events::{Event, EventBus, Scope};
+pub use execs::{ExecSession, StartExec};
 pub use files::{Change, ChangeKind, Commit, ContainerFiles, FilesError, PathStat};
 pub use logs::LogQuery;
 pub use pull::{LayerStep, PullEvent, PullImage};
 pub use push::{BlobStep, PushEvent, PushImage};
 pub use registry::Distribution;
-pub use shim::AttachStreams;
+pub use shim::{AttachStreams, Attached};
 /// How records of a container's log look, and which of them to read.
 pub mod log {
-    pub use drua_runtime::logs::{Entry, ReadOptions, Stream, Tail};
+    pub use drua_runtime::logs::{Entry, LogPosition, ReadOptions, Stream, Tail};
 }
 pub use drua_net::{Family, SubnetRequest};
 pub use drua_registry::{Credentials, Login, Proxies, SearchResult, SearchResults, Settings as RegistrySettings};
+/// What [`Sample`] is made of.
+pub use drua_runtime::cgroup as usage;
 pub use drua_runtime::spec::{DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS};
 pub use network::{CreateNetwork, Endpoint, EndpointRequest, Ipv6Endpoint, Network, PREDEFINED, Published};
+pub use stats::{Interface, Sample, Sampler};
 pub use volume::{CreateVolume, Volume};
 
 /// Removes a directory with everything below it, however deep a container has made it; one that is gone is fine.

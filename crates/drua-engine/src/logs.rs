@@ -1,10 +1,9 @@
 //! Reading a container's log while it grows.
 
-use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use drua_runtime::logs::{Entry, LogReader, ReadOptions};
-use rustix::fs::inotify;
-use tokio::io::unix::AsyncFd;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::container::LogDriver;
@@ -37,7 +36,10 @@ impl Engine {
             return Err(Error::Invalid(message));
         }
         let path = container.log_path(&self.shared.config);
-        let changes = Changes::of(&self.shared.config.container_dir(&container.id))?;
+        let mut changes = match query.follow {
+            true => Some(self.shared.log_changes.follow(&self.shared.config.container_dir(&container.id))?),
+            false => None,
+        };
         let mut reader = blocking::run(move || {
             LogReader::open(&path, query.options).map_err(|error| Error::Invalid(error.to_string()))
         })
@@ -58,13 +60,15 @@ impl Engine {
                     Ok(result) => (reader, done) = result,
                     Err(_) => break,
                 }
-                if done || !query.follow || !running || reader.is_past_until() {
+                if done || !running || reader.is_past_until() {
                     break;
                 }
+                let Some(changes) = &mut changes else { break };
                 tokio::select! {
                     () = sender.closed() => break,
-                    _ = snapshots.changed() => {}
-                    () = changes.wait() => {}
+                    changed = snapshots.changed() => if changed.is_err() { break },
+                    () = changes.changed() => {}
+                    () = reached(query.options.until) => break,
                 }
             }
         });
@@ -90,29 +94,13 @@ fn forward(reader: &mut LogReader, output: &mpsc::Sender<Entry>) -> bool {
     }
 }
 
-/// Notices when something in a directory is written or renamed (`inotify(7)`).
-struct Changes {
-    fd: AsyncFd<OwnedFd>,
-}
-
-impl Changes {
-    fn of(dir: &std::path::Path) -> Result<Self> {
-        let failed =
-            |source: rustix::io::Errno| Error::Io { action: "watch", path: dir.to_owned(), source: source.into() };
-        let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
-        let fd = inotify::init(flags).map_err(failed)?;
-        let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
-        inotify::add_watch(&fd, dir, events).map_err(failed)?;
-        #[expect(deprecated, reason = "an `OwnedFd` stays open as long as it is registered; the other way is unsafe")]
-        let fd = AsyncFd::new(fd).map_err(Error::io("watch", dir))?;
-        Ok(Self { fd })
-    }
-
-    /// Returns when something changed since the last call.
-    async fn wait(&self) {
-        let Ok(mut ready) = self.fd.readable().await else { return };
-        let mut buffer = [0u8; 4096];
-        while rustix::io::read(self.fd.get_ref(), &mut buffer).is_ok_and(|len| len > 0) {}
-        ready.clear_ready();
+/// Returns at that time; never without one.
+async fn reached(until: Option<Timestamp>) {
+    match until {
+        Some(until) => {
+            let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+            tokio::time::sleep(left).await;
+        }
+        None => std::future::pending().await,
     }
 }

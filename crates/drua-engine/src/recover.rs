@@ -58,6 +58,10 @@ impl Engine {
         let known = shared.db.keys(Table::Containers)?;
         sweep(&shared, &restored, &known).await;
         shared.networks.restore(&shared.config, restored.iter().map(|(container, _)| container))?;
+        let running: Vec<_> =
+            restored.iter().map(|(container, shim)| (Arc::new(container.clone()), shim.clone())).collect();
+        crate::execs::restore(&shared, &running).await?;
+        drop(running);
         let mut to_start = Vec::new();
         for (container, shim) in restored {
             let id = container.id.clone();
@@ -133,6 +137,8 @@ fn load(config: EngineConfig) -> Result<(Shared, Vec<Container>)> {
         events: EventBus::default(),
         registry: Registry::default(),
         leases: crate::files::Leases::default(),
+        execs: Default::default(),
+        log_changes: Default::default(),
     };
     Ok((shared, records))
 }

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerd_shim_protos::api;
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::shim_async::{Client, TaskClient};
 use containerd_shim_protos::ttrpc;
+use drua_runtime::logs::LogPosition;
+use drua_runtime::oci::{LinuxResources, Process};
 use drua_types::{ContainerId, Signal};
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +26,10 @@ use crate::{Error, Result, blocking};
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Creating may have to compile a Wasm module first.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// containerd's names for the JSON of Go's structures.
+const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+const RESOURCES_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,13 +159,78 @@ impl Shim {
         self.task.resume(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.failed(e))
     }
 
-    /// Tells the terminal its new size.
-    pub(crate) async fn resize(&self, width: u32, height: u32) -> Result<()> {
+    /// Tells the terminal its new size; of an exec, when one is named.
+    pub(crate) async fn resize(&self, width: u32, height: u32, exec_id: &str) -> Result<()> {
         let mut request = api::ResizePtyRequest::new();
         request.id = self.id.to_string();
+        request.exec_id = exec_id.to_owned();
         request.width = width;
         request.height = height;
         self.task.resize_pty(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.failed(e))
+    }
+
+    /// Changes the container's limits; fields that are not set keep their value.
+    pub(crate) async fn update(&self, resources: &LinuxResources) -> Result<()> {
+        let mut request = api::UpdateTaskRequest::new();
+        request.id = self.id.to_string();
+        request.resources = Some(json_any(RESOURCES_TYPE, resources)?).into();
+        self.task.update(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.failed(e))
+    }
+
+    /// Prepares a further process; [`Shim::attach`] to it, then [`Shim::start_exec`].
+    pub(crate) async fn exec(&self, exec_id: &str, process: &Process, terminal: bool, stdin: bool) -> Result<()> {
+        let mut request = api::ExecProcessRequest::new();
+        request.id = self.id.to_string();
+        request.exec_id = exec_id.to_owned();
+        request.terminal = terminal;
+        request.stdin = if stdin { "drua-stdin:".to_owned() } else { String::new() };
+        request.spec = Some(json_any(PROCESS_TYPE, process)?).into();
+        self.task.exec(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.exec_failed(e))
+    }
+
+    /// Lets a prepared process run.
+    pub(crate) async fn start_exec(&self, exec_id: &str) -> Result<u32> {
+        let mut request = api::StartRequest::new();
+        request.id = self.id.to_string();
+        request.exec_id = exec_id.to_owned();
+        Ok(self.task.start(context(TIMEOUT), &request).await.map_err(|e| self.exec_failed(e))?.pid)
+    }
+
+    /// Waits for the end of a further process.
+    pub(crate) async fn wait_exec(&self, exec_id: &str) -> Result<Exit> {
+        let mut request = api::WaitRequest::new();
+        request.id = self.id.to_string();
+        request.exec_id = exec_id.to_owned();
+        let reply = self.task.wait(ttrpc::context::Context::default(), &request).await;
+        let reply = reply.map_err(|e| self.exec_failed(e))?;
+        let at = reply.exited_at.as_ref().and_then(|at| Timestamp::new(at.seconds, at.nanos).ok());
+        Ok(Exit { code: reply.exit_status, at: at.unwrap_or_else(Timestamp::now), oom_killed: false })
+    }
+
+    /// Status and pid of a further process.
+    pub(crate) async fn exec_state(&self, exec_id: &str) -> Result<api::StateResponse> {
+        let mut request = api::StateRequest::new();
+        request.id = self.id.to_string();
+        request.exec_id = exec_id.to_owned();
+        self.task.state(context(TIMEOUT), &request).await.map_err(|e| self.exec_failed(e))
+    }
+
+    /// Signals a further process and its process group.
+    pub(crate) async fn kill_exec(&self, exec_id: &str, signal: Signal) -> Result<()> {
+        let mut request = api::KillRequest::new();
+        request.id = self.id.to_string();
+        request.exec_id = exec_id.to_owned();
+        request.all = true;
+        request.signal = signal.number().unsigned_abs();
+        self.task.kill(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.exec_failed(e))
+    }
+
+    /// Has the shim forget a further process that does not run.
+    pub(crate) async fn delete_exec(&self, exec_id: &str) -> Result<()> {
+        let mut request = api::DeleteRequest::new();
+        request.id = self.id.to_string();
+        request.exec_id = exec_id.to_owned();
+        self.task.delete(context(TIMEOUT), &request).await.map(drop).map_err(|e| self.exec_failed(e))
     }
 
     /// Host pids of all processes of the container.
@@ -206,12 +278,19 @@ impl Shim {
         }
     }
 
-    /// A connection to the container's stdio, registered when this returns.
-    pub(crate) async fn attach(&self, streams: AttachStreams) -> Result<UnixStream> {
-        let patience = tokio::time::timeout(TIMEOUT, attach(&self.id, &self.bundle, streams)).await;
+    /// A connection to the container's stdio, or an exec's, registered when this returns.
+    pub(crate) async fn attach(&self, streams: AttachStreams, exec_id: Option<&str>) -> Result<Attached> {
+        let patience = tokio::time::timeout(TIMEOUT, attach(&self.id, &self.bundle, streams, exec_id)).await;
         patience.unwrap_or_else(|_| {
             Err(Error::Shim { id: self.id.clone(), message: "it does not answer an attach request".to_owned() })
         })
+    }
+
+    fn exec_failed(&self, error: ttrpc::Error) -> Error {
+        match error {
+            ttrpc::Error::RpcStatus(status) => Error::Exec(status.message),
+            other => unreachable(&self.id, &other),
+        }
     }
 
     fn failed(&self, error: ttrpc::Error) -> Error {
@@ -239,13 +318,43 @@ impl AttachStreams {
     }
 }
 
+/// A registered connection.
+#[derive(Debug)]
+pub struct Attached {
+    /// The shim's frames of output one way, raw input the other.
+    pub stream: UnixStream,
+    /// Where the log ended when the connection was registered; `None` without a log.
+    pub log: Option<LogPosition>,
+}
+
+#[derive(serde::Serialize)]
+struct Hello<'a> {
+    #[serde(flatten)]
+    streams: AttachStreams,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exec: Option<&'a str>,
+}
+
+#[derive(serde::Deserialize)]
+struct Welcome {
+    #[serde(default)]
+    log: Option<LogPosition>,
+}
+
+fn json_any(kind: &str, value: &impl serde::Serialize) -> Result<Any> {
+    let mut any = Any::new();
+    any.type_url = kind.to_owned();
+    any.value = serde_json::to_vec(value).map_err(|source| Error::Record { what: "process", source })?;
+    Ok(any)
+}
+
 /// Connects to `<bundle>/io.sock`, says which streams are wanted and waits for the shim's word that output is not lost
 /// any more.
-async fn attach(id: &ContainerId, bundle: &Path, streams: AttachStreams) -> Result<UnixStream> {
+async fn attach(id: &ContainerId, bundle: &Path, streams: AttachStreams, exec: Option<&str>) -> Result<Attached> {
     let path = bundle.join("io.sock");
     let failed = |action, source| Error::Io { action, path: path.clone(), source };
     let mut stream = UnixStream::connect(&path).await.map_err(|e| failed("connect to", e))?;
-    let mut hello = serde_json::to_vec(&streams).expect("four plain fields always serialise");
+    let mut hello = serde_json::to_vec(&Hello { streams, exec }).expect("plain fields always serialise");
     hello.push(b'\n');
     stream.write_all(&hello).await.map_err(|e| failed("write to", e))?;
     // One byte at a time: whatever follows the answer is output and belongs to the caller.
@@ -256,7 +365,8 @@ async fn attach(id: &ContainerId, bundle: &Path, streams: AttachStreams) -> Resu
         }
         answer.push(stream.read_u8().await.map_err(|e| failed("read from", e))?);
     }
-    Ok(stream)
+    let welcome: Option<Welcome> = serde_json::from_slice(&answer).ok();
+    Ok(Attached { stream, log: welcome.and_then(|welcome| welcome.log) })
 }
 
 /// What the shim leaves on disk when the process has ended, for a daemon that was not there.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::http::{Failure, Query};
-use crate::routes::attach::parse_time;
+use crate::routes::logs::parse_time;
 
 /// Filters by name; several values of one name are alternatives, labels must all match.
 #[derive(Debug, Default)]

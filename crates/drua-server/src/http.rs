@@ -85,10 +85,15 @@ impl<E: Classify + std::error::Error> From<E> for Failure {
     }
 }
 
+/// An API version: major, minor.
+pub(crate) type Version = (u32, u32);
+
 /// The parts of a request that routes read.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) query: Query,
+    /// The API version of the path; `None` is the newest.
+    pub(crate) version: Option<Version>,
     pub(crate) request: Request<RequestBody>,
 }
 
@@ -145,6 +150,11 @@ impl Drop for RequestBody {
 impl Call {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.request.headers().get(name)?.to_str().ok()
+    }
+
+    /// Whether the client speaks an API older than this.
+    pub(crate) fn is_older_than(&self, version: Version) -> bool {
+        self.version.is_some_and(|asked| asked < version)
     }
 
     /// The JSON body; `None` when there is none.

@@ -9,8 +9,10 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::http::{Body, Call, Failure, Query, Reply, RequestBody};
-use crate::routes::{attach, containers, extras, files, images, networks, registry, swarm, system, volumes};
+use crate::http::{Body, Call, Failure, Query, Reply, RequestBody, Version};
+use crate::routes::{
+    attach, containers, exec, extras, files, images, logs, networks, registry, stats, swarm, system, top, volumes,
+};
 
 /// Answers one request.
 pub(crate) async fn serve(engine: Engine, request: Request<Incoming>) -> Response<Body> {
@@ -29,7 +31,7 @@ pub(crate) async fn serve(engine: Engine, request: Request<Incoming>) -> Respons
 
 async fn dispatch(engine: Engine, request: Request<Incoming>) -> Reply {
     let path = request.uri().path().to_owned();
-    let path = without_version(&path)?;
+    let (path, version) = without_version(&path)?;
     let segments: Vec<String> = path
         .split('/')
         .filter(|segment| !segment.is_empty())
@@ -38,7 +40,7 @@ async fn dispatch(engine: Engine, request: Request<Incoming>) -> Reply {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let method = request.method().clone();
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let call = Call { query, request: RequestBody::of(request) };
+    let call = Call { query, version, request: RequestBody::of(request) };
     match segments.split_first() {
         Some((&"containers", rest)) => container_routes(engine, &method, rest, call).await,
         Some((&"images", rest)) => image_routes(engine, &method, rest, call).await,
@@ -48,16 +50,16 @@ async fn dispatch(engine: Engine, request: Request<Incoming>) -> Reply {
     }
 }
 
-/// Takes the version prefix off, after checking that it is one we serve.
-fn without_version(path: &str) -> Result<&str, Failure> {
+/// Takes the version prefix off, after checking that it is one we serve. `None`: the newest.
+fn without_version(path: &str) -> Result<(&str, Option<Version>), Failure> {
     let Some((version, rest)) = path.strip_prefix("/v").map(|rest| rest.split_once('/').unwrap_or((rest, ""))) else {
-        return Ok(path);
+        return Ok((path, None));
     };
-    let number = |text: &str| -> Option<(u32, u32)> {
+    let number = |text: &str| -> Option<Version> {
         let (major, minor) = text.split_once('.')?;
         Some((major.parse().ok()?, minor.parse().ok()?))
     };
-    let Some(asked) = number(version) else { return Ok(path) };
+    let Some(asked) = number(version) else { return Ok((path, None)) };
     if Some(asked) < number(MIN_API_VERSION) {
         let message = format!(
             "client version {version} is too old. Minimum supported API version is {MIN_API_VERSION}, please upgrade your client to a newer version"
@@ -68,7 +70,7 @@ fn without_version(path: &str) -> Result<&str, Failure> {
         let message = format!("client version {version} is too new. Maximum supported API version is {API_VERSION}");
         return Err(Failure::invalid(message));
     }
-    Ok(rest)
+    Ok((rest, Some(asked)))
 }
 
 fn no_such_page() -> Reply {
@@ -88,7 +90,9 @@ async fn system_routes(engine: Engine, method: &Method, path: &[&str], call: Cal
         ("GET", ["system", "df"]) => system::disk_usage(engine).await,
         ("POST", ["auth"]) => registry::auth(engine, call).await,
         ("GET", ["distribution", name @ .., "json"]) => registry::distribution(engine, name.join("/"), &call).await,
-        (_, ["exec", ..]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "exec is not supported yet")),
+        ("POST", ["exec", id, "start"]) => exec::start(engine, id, call).await,
+        ("POST", ["exec", id, "resize"]) => exec::resize(&engine, id, &call).await,
+        ("GET", ["exec", id, "json"]) => exec::inspect(&engine, id),
         ("POST", ["commit"]) => files::commit(engine, call).await,
         ("POST", ["build", ..]) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "builds are not supported yet")),
         ("GET", ["plugins"]) => crate::http::json(&[(); 0]),
@@ -113,18 +117,18 @@ async fn container_routes(engine: Engine, method: &Method, path: &[&str], call: 
         ("POST", [name, "update"]) => containers::update(&engine, name, call).await,
         ("POST", [name, "wait"]) => containers::wait(&engine, name, &call),
         ("POST", [name, "resize"]) => containers::resize(&engine, name, &call).await,
-        ("GET", [name, "top"]) => containers::top(&engine, name).await,
-        ("GET", [name, "logs"]) => attach::logs(&engine, name, &call).await,
-        ("POST", [name, "attach"]) => attach::attach(&engine, name, call).await,
+        ("GET", [name, "top"]) => top::top(&engine, name, &call).await,
+        ("GET", [name, "logs"]) => logs::logs(&engine, name, &call).await,
+        ("POST", [name, "attach"]) => attach::attach(engine, name, call).await,
+        ("GET", [name, "attach", "ws"]) => attach::attach_ws(engine, name, call).await,
+        ("POST", [name, "exec"]) => exec::create(&engine, name, call).await,
+        ("GET", [name, "stats"]) => stats::stats(engine, name, call).await,
         ("HEAD", [name, "archive"]) => files::stat(engine, name, &call).await,
         ("GET", [name, "archive"]) => files::read(engine, name, &call).await,
         ("PUT", [name, "archive"]) => files::write(engine, name, call).await,
         ("GET", [name, "changes"]) => files::changes(&engine, name).await,
         ("GET", [name, "export"]) => files::export(engine, name).await,
         ("DELETE", [name]) => containers::remove(&engine, name, &call).await,
-        (_, [_, "exec" | "stats" | "attach", ..]) => {
-            Err(Failure::new(StatusCode::NOT_IMPLEMENTED, format!("{} is not supported yet", path[1])))
-        }
         _ => no_such_page(),
     }
 }

@@ -10,15 +10,19 @@ use std::time::Duration;
 
 use drua_types::{ContainerName, NetworkId, Signal, error_chain};
 use jiff::Timestamp;
-use tokio::net::UnixStream;
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::{Container, RestartPolicy, StateEvent, Status, host_files, next, spec, state};
+use super::health::{self, Check};
+use super::{
+    Container, Health, HealthState, ProbeResult, Resources, RestartPolicy, StateEvent, Status, host_files, next, spec,
+    state,
+};
 use crate::engine::Shared;
 use crate::events::Scope;
 use crate::network::EndpointRequest;
-use crate::shim::{AttachStreams, CreateTask, Exit, Shim};
+use crate::shim::{AttachStreams, Attached, CreateTask, Exit, Shim};
 use crate::{Error, Result, blocking};
 
 /// First delay of the restart policy; doubles up to [`BACKOFF_MAX`] and is reset by a run of [`BACKOFF_RESET`].
@@ -62,7 +66,7 @@ pub(crate) enum Command {
     /// The inner receiver delivers the connection as soon as there is a process; before its first output.
     Attach {
         streams: AttachStreams,
-        reply: Reply<oneshot::Receiver<UnixStream>>,
+        reply: Reply<oneshot::Receiver<Attached>>,
     },
     Pids {
         reply: Reply<Vec<u32>>,
@@ -76,9 +80,21 @@ pub(crate) enum Command {
         network: NetworkId,
         reply: Reply,
     },
-    SetRestartPolicy {
-        policy: RestartPolicy,
+    /// New limits and restart policy; `echo` is what inspect shows of them.
+    Update {
+        resources: Box<Resources>,
+        policy: Option<RestartPolicy>,
+        echo: Map<String, Value>,
         reply: Reply,
+    },
+    /// The shim of a container that runs, for work that takes long and changes nothing here.
+    Shim {
+        reply: Reply<Shim>,
+    },
+    /// From the task that runs the health check.
+    Probed {
+        run: u64,
+        result: ProbeResult,
     },
     /// From the task that waits for the process.
     Exited {
@@ -129,12 +145,14 @@ pub(crate) fn spawn(shared: Arc<Shared>, container: Container, shim: Option<Shim
         itself: sender.downgrade(),
         shim: None,
         waiter: None,
+        monitor: None,
         pending: Vec::new(),
         run: 0,
         backoff: BACKOFF_MIN,
     };
     if let Some(shim) = shim {
         actor.supervise(shim);
+        actor.monitor_health();
     }
     tokio::spawn(actor.serve(commands));
     Handle { commands: sender, snapshots }
@@ -147,7 +165,9 @@ struct Actor {
     itself: mpsc::WeakSender<Command>,
     shim: Option<Shim>,
     waiter: Option<JoinHandle<()>>,
-    pending: Vec<(AttachStreams, oneshot::Sender<UnixStream>)>,
+    /// Runs the health check while the container runs.
+    monitor: Option<JoinHandle<()>>,
+    pending: Vec<(AttachStreams, oneshot::Sender<Attached>)>,
     /// Counts starts, so that a late message about an earlier run is recognised.
     run: u64,
     backoff: Duration,
@@ -155,8 +175,8 @@ struct Actor {
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        if let Some(waiter) = self.waiter.take() {
-            waiter.abort();
+        for task in [self.waiter.take(), self.monitor.take()].into_iter().flatten() {
+            task.abort();
         }
     }
 }
@@ -179,6 +199,10 @@ impl Actor {
     async fn handle(&mut self, command: Command) {
         match command {
             Command::Start { reply } => {
+                if state::may_start(&self.container.id, self.container.state.status).is_ok() {
+                    // The restart policy begins anew.
+                    (self.container.restart_count, self.backoff) = (0, BACKOFF_MIN);
+                }
                 let result = self.start().await;
                 let failed = result.is_err();
                 let _ = reply.send(result);
@@ -191,7 +215,7 @@ impl Actor {
             Command::Resume { reply } => drop(reply.send(self.resume().await)),
             Command::Resize { width, height, reply } => {
                 let result = match &self.shim {
-                    Some(shim) => shim.resize(width, height).await,
+                    Some(shim) => shim.resize(width, height, "").await,
                     None => Err(self.not_running()),
                 };
                 let _ = reply.send(result);
@@ -210,13 +234,14 @@ impl Actor {
                 drop(reply.send(self.connect(network, request).await));
             }
             Command::Disconnect { network, reply } => drop(reply.send(self.disconnect(network).await)),
-            Command::SetRestartPolicy { policy, reply } => {
-                self.container.host.restart = policy;
-                drop(reply.send(self.commit()));
+            Command::Update { resources, policy, echo, reply } => {
+                drop(reply.send(self.update(*resources, policy, echo).await));
             }
+            Command::Shim { reply } => drop(reply.send(self.running_shim())),
+            Command::Probed { run, result } if run == self.run => self.probed(result),
             Command::Exited { run, exit } if run == self.run => self.exited(exit).await,
             Command::RestartDue { run } if run == self.run => self.restart().await,
-            Command::Exited { .. } | Command::RestartDue { .. } => {}
+            Command::Exited { .. } | Command::RestartDue { .. } | Command::Probed { .. } => {}
         }
     }
 
@@ -231,12 +256,14 @@ impl Actor {
         match started {
             Ok((shim, pid)) => {
                 // Whatever else fails from here on, its end must not be missed.
+                self.container.health = Check::of(&self.container).map(|_| HealthState::starting());
                 self.supervise(shim);
                 match next(&self.container.state, StateEvent::Started { pid, at: Timestamp::now() }) {
                     Ok(state) => self.container.state = state,
                     Err(error) => return Err(Error::Conflict(error.to_string())),
                 }
                 self.log_commit();
+                self.monitor_health();
                 self.emit("start", &[]);
                 Ok(())
             }
@@ -271,7 +298,7 @@ impl Actor {
         self.shim = Some(shim.clone());
         shim.create(create).await?;
         for (streams, client) in self.pending.drain(..).filter(|(_, client)| !client.is_closed()) {
-            match shim.attach(streams).await {
+            match shim.attach(streams, None).await {
                 // The client may have gone; that is its business.
                 Ok(connection) => drop(client.send(connection)),
                 Err(error) => {
@@ -318,6 +345,13 @@ impl Actor {
         if exit.oom_killed {
             self.emit("oom", &[]);
         }
+        if let Some(monitor) = self.monitor.take() {
+            monitor.abort();
+        }
+        if let Some(health) = &mut self.container.health {
+            // As moby has it: nobody vouches for a container that does not run.
+            health.status = Health::Unhealthy;
+        }
         self.container.exits += 1;
         let again = self.wants_restart(exit.code);
         let event = StateEvent::Exited { code: exit.code, at: exit.at, oom_killed: exit.oom_killed };
@@ -342,6 +376,89 @@ impl Actor {
         if again {
             self.schedule_restart();
         }
+    }
+
+    /// Runs the health check for as long as this run lasts.
+    fn monitor_health(&mut self) {
+        let Some((check, shim)) = Check::of(&self.container).zip(self.shim.clone()) else { return };
+        let (run, itself, shared) = (self.run, self.itself.clone(), self.shared.clone());
+        let mut snapshots = self.snapshot.subscribe();
+        self.monitor = Some(tokio::spawn(async move {
+            health::clear(&shim).await;
+            loop {
+                let container = snapshots.borrow_and_update().clone();
+                let Some(health) = &container.health else { return };
+                let pause = check.pause(health.status, container.state.started_at, Timestamp::now());
+                tokio::time::sleep(pause).await;
+                let container = snapshots.borrow_and_update().clone();
+                if container.state.status != Status::Running {
+                    continue;
+                }
+                let result = health::probe(&shared, &shim, &container, &check).await;
+                let Some(itself) = itself.upgrade() else { return };
+                if itself.send(Command::Probed { run, result }).await.is_err() {
+                    return;
+                }
+                // The next pause depends on what the actor makes of it.
+                let _ = snapshots.changed().await;
+            }
+        }));
+    }
+
+    fn probed(&mut self, result: ProbeResult) {
+        let Some((health, check)) = self.container.health.clone().zip(Check::of(&self.container)) else { return };
+        if !matches!(self.container.state.status, Status::Running | Status::Paused) {
+            return;
+        }
+        let early = check.in_start_period(self.container.state.started_at, result.start);
+        let after = health.after(result, check.retries(), early);
+        let changed = after.status != health.status;
+        let action = format!("health_status: {}", after.status.as_str());
+        self.container.health = Some(after);
+        if changed {
+            self.log_commit();
+            self.emit(&action, &[]);
+        } else {
+            // Not worth a write: what matters has not changed.
+            self.snapshot.send_replace(Arc::new(self.container.clone()));
+        }
+    }
+
+    fn running_shim(&self) -> Result<Shim> {
+        match (&self.shim, self.container.state.status) {
+            (Some(shim), Status::Running | Status::Paused) => Ok(shim.clone()),
+            _ => Err(self.not_running()),
+        }
+    }
+
+    async fn update(
+        &mut self,
+        resources: Resources,
+        policy: Option<RestartPolicy>,
+        echo: Map<String, Value>,
+    ) -> Result<()> {
+        if self.container.state.status == Status::Removing {
+            return Err(Error::MarkedForRemoval(self.container.id.clone()));
+        }
+        if policy.is_some_and(|policy| policy != RestartPolicy::No) && self.container.host.auto_remove {
+            let message = "Restart policy cannot be updated because AutoRemove is enabled for the container".to_owned();
+            return Err(Error::Invalid(message));
+        }
+        if resources != self.container.host.resources
+            && let Ok(shim) = self.running_shim()
+        {
+            shim.update(&spec::limits(&resources)?).await?;
+        }
+        self.container.host.resources = resources;
+        if let Some(policy) = policy {
+            self.container.host.restart = policy;
+        }
+        if let Value::Object(known) = &mut self.container.echo {
+            known.extend(echo);
+        }
+        self.commit()?;
+        self.emit("update", &[]);
+        Ok(())
     }
 
     fn wants_restart(&self, code: u32) -> bool {
@@ -430,13 +547,13 @@ impl Actor {
         Ok(())
     }
 
-    async fn attach(&mut self, streams: AttachStreams) -> Result<oneshot::Receiver<UnixStream>> {
+    async fn attach(&mut self, streams: AttachStreams) -> Result<oneshot::Receiver<Attached>> {
         let (client, connection) = oneshot::channel();
         match (&self.shim, self.container.state.status) {
             (_, Status::Paused) => return Err(Error::AttachPaused(self.container.id.clone())),
             (_, Status::Restarting) => return Err(Error::AttachRestarting(self.container.id.clone())),
             (_, Status::Removing) => return Err(Error::MarkedForRemoval(self.container.id.clone())),
-            (Some(shim), Status::Running) => drop(client.send(shim.attach(streams).await?)),
+            (Some(shim), Status::Running) => drop(client.send(shim.attach(streams, None).await?)),
             (_, Status::Created | Status::Exited | Status::Running) => {
                 self.pending.retain(|(_, client)| !client.is_closed());
                 self.pending.push((streams, client));

@@ -247,11 +247,14 @@ pub struct LogConfig {
     pub max_size: ByteSize,
     /// Number of files kept. Default 5.
     pub max_file: u32,
+    /// The other options as given: what they add to records is known when the container starts.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { driver: LogDriver::default(), max_size: ByteSize(20 << 20), max_file: 5 }
+        Self { driver: LogDriver::default(), max_size: ByteSize(20 << 20), max_file: 5, options: BTreeMap::new() }
     }
 }
 

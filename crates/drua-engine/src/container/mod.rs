@@ -3,7 +3,10 @@
 
 pub(crate) mod actor;
 mod config;
+pub(crate) mod exec;
+pub(crate) mod health;
 mod host_files;
+pub mod log_attributes;
 mod spec;
 mod state;
 
@@ -18,6 +21,8 @@ pub use config::{
     Config, Device, HealthCheck, HostConfig, LogConfig, LogDriver, MountKind, MountRequest, NetworkMode, NsMode,
     PublishRequest, Resources, RestartPolicy, Seccomp, Ulimit,
 };
+pub use exec::{Exec, ExecConfig, ExecState};
+pub use health::{HealthState, ProbeResult};
 pub(crate) use state::{Event as StateEvent, next};
 pub use state::{Health, Rejected, State, Status};
 
@@ -103,6 +108,9 @@ pub struct Container {
     pub restart_count: u32,
     /// Whether the user stopped it, so that the restart policy leaves it alone.
     pub manually_stopped: bool,
+    /// How well it is; `None` without a health check, and before the first start.
+    #[serde(default)]
+    pub health: Option<HealthState>,
     /// Counts exits and failed starts, so that `wait --condition next-exit` cannot miss one.
     pub exits: u64,
     /// Set in the last snapshot that is ever published.

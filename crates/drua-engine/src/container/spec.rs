@@ -1,6 +1,7 @@
 //! From a container's record to its OCI bundle: `config.json` in the bundle directory.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -24,22 +25,28 @@ use crate::{Error, Result, layered};
 pub(super) fn output_uri(config: &EngineConfig, container: &Container) -> String {
     let log = &container.host.log;
     match log.driver {
-        LogDriver::JsonFile | LogDriver::Local => format!(
-            "drua-log://{}?max-size={}&max-file={}",
-            percent_encoded(&container.log_path(config)),
-            log.max_size.bytes(),
-            log.max_file
-        ),
+        LogDriver::JsonFile | LogDriver::Local => {
+            let mut uri = format!(
+                "drua-log://{}?max-size={}&max-file={}",
+                percent_encoded(container.log_path(config).as_os_str().as_bytes()),
+                log.max_size.bytes(),
+                log.max_file
+            );
+            for (key, value) in super::log_attributes::of(container) {
+                uri.push_str("&attr=");
+                uri.push_str(&percent_encoded(format!("{key}={value}").as_bytes()));
+            }
+            uri
+        }
         LogDriver::None => String::new(),
     }
 }
 
-/// A path for a URI: every byte that could mean something else there as `%XX` (RFC 3986 §2.1).
-fn percent_encoded(path: &Path) -> String {
+/// Bytes for a URI: every byte that could mean something else there as `%XX` (RFC 3986 §2.1).
+fn percent_encoded(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    use std::os::unix::ffi::OsStrExt as _;
     let mut text = String::new();
-    for &byte in path.as_os_str().as_bytes() {
+    for &byte in bytes {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
             text.push(char::from(byte));
         } else {
@@ -121,7 +128,7 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
 }
 
 /// The configured environment with `HOSTNAME`, `TERM` and `HOME` where they are missing, as Docker adds them.
-fn environment(config: &Config, home: &str) -> Vec<String> {
+pub(super) fn environment(config: &Config, home: &str) -> Vec<String> {
     let mut env = config.env.clone();
     let has = |env: &[String], key: &str| env.iter().any(|entry| entry.split('=').next() == Some(key));
     if !has(&env, "HOSTNAME") {
@@ -232,7 +239,7 @@ fn sysctls(host: &HostConfig) -> BTreeMap<String, String> {
     sysctls
 }
 
-fn ulimit(limit: &super::Ulimit) -> spec::Ulimit {
+pub(super) fn ulimit(limit: &super::Ulimit) -> spec::Ulimit {
     spec::Ulimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard }
 }
 
@@ -252,6 +259,12 @@ fn resources(resources: &Resources) -> spec::Resources {
         blkio_weight: resources.blkio_weight,
         oom_kill_disable: resources.oom_kill_disable,
     }
+}
+
+/// The limits alone, for a container that runs.
+pub(super) fn limits(limits: &Resources) -> Result<drua_runtime::oci::LinuxResources> {
+    let host = HostFacts::read().map_err(|error| Error::Spec(Box::new(error)))?;
+    spec::resources(&resources(limits), &host).map_err(|error| Error::Spec(Box::new(error)))
 }
 
 /// Looks up a device's type and numbers on the host.
@@ -281,7 +294,7 @@ mod tests {
 
     #[test]
     fn paths_in_uris_are_encoded() {
-        assert_eq!(percent_encoded(Path::new("/var/lib/drua-1/a_b.json")), "/var/lib/drua-1/a_b.json");
-        assert_eq!(percent_encoded(Path::new("/a b?c=1&d%#é")), "/a%20b%3Fc%3D1%26d%25%23%C3%A9");
+        assert_eq!(percent_encoded(b"/var/lib/drua-1/a_b.json"), "/var/lib/drua-1/a_b.json");
+        assert_eq!(percent_encoded("/a b?c=1&d%#é".as_bytes()), "/a%20b%3Fc%3D1%26d%25%23%C3%A9");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use drua_api::models;
 use drua_engine::container::NetworkMode;
 use drua_engine::{Container, Engine, RemoveContainer, Status, WaitCondition};
 use drua_types::Signal;
@@ -107,7 +106,8 @@ fn matches(engine: &Engine, container: &Container, filters: &Filters) -> bool {
         && filters.any("ancestor", ancestor)
         && filters.any("publish", published)
         && filters.any("expose", exposed)
-        && filters.any("health", |wanted| wanted == "none")
+        && filters
+            .any("health", |wanted| container.health.as_ref().map_or("none", |health| health.status.as_str()) == wanted)
         && filters.any("is-task", |wanted| !matches!(wanted, "true" | "1"))
 }
 
@@ -142,7 +142,12 @@ pub(crate) async fn create(engine: &Engine, mut call: Call) -> Reply {
 
 pub(crate) fn inspect(engine: &Engine, name: &str) -> Reply {
     let container = engine.container(name)?;
-    http::json(&wire::container::inspect(&container, engine.config(), None))
+    let mut value = wire::container::inspect(&container, engine.config(), None);
+    let execs = engine.execs_of(&container);
+    if !execs.is_empty() {
+        value["ExecIDs"] = json!(execs);
+    }
+    http::json(&value)
 }
 
 pub(crate) async fn start(engine: &Engine, name: &str) -> Reply {
@@ -194,34 +199,12 @@ pub(crate) async fn rename(engine: &Engine, name: &str, call: &Call) -> Reply {
     http::no_content()
 }
 
-/// Only the restart policy can change so far; limits are refused rather than ignored.
 pub(crate) async fn update(engine: &Engine, name: &str, mut call: Call) -> Reply {
     let body: Map<String, Value> = call.json().await?.unwrap_or_default();
-    if let Some((field, _)) = body.iter().find(|(field, value)| *field != "RestartPolicy" && is_set(field, value)) {
-        let message = format!("updating `{field}` is not supported yet");
-        return Err(Failure::new(StatusCode::NOT_IMPLEMENTED, message));
-    }
-    let body: models::ContainerUpdateBody = serde_json::from_value(Value::Object(body))
-        .map_err(|error| Failure::invalid(format!("invalid update: {error}")))?;
-    let policy = body.restart_policy.unwrap_or_default();
-    if policy.name.is_some_and(|name| name != models::RestartPolicyNameEnum::EMPTY) {
-        engine.set_restart_policy(name, wire::create::restart_policy(Some(policy))?).await?;
-    }
-    http::json(&json!({ "Warnings": [] }))
-}
-
-/// Whether a field of an update asks for something: clients send the whole structure, with null, zero and empty in the
-/// fields that nobody mentioned.
-fn is_set(field: &str, value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(on) => *on,
-        Value::Number(number) if field == "MemorySwappiness" && number.as_i64() == Some(-1) => false,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-    }
+    let container = engine.container(name)?;
+    let update = wire::update::parse(&container, body)?;
+    engine.update(name, update.resources, update.policy, update.echo).await?;
+    http::json(&json!({ "Warnings": update.warnings }))
 }
 
 /// The headers go out before the wait begins to matter: `docker run` starts the container after it has seen them.
@@ -277,34 +260,4 @@ pub(crate) async fn prune(engine: &Engine, call: &Call) -> Reply {
         }
     }
     http::json(&json!({ "ContainersDeleted": deleted, "SpaceReclaimed": 0 }))
-}
-
-/// Docker's `top` runs the host's `ps`; these are its default columns, read from /proc without it.
-pub(crate) async fn top(engine: &Engine, name: &str) -> Reply {
-    let pids = engine.pids(name).await?;
-    let rows = blocking(move || Ok(pids.iter().filter_map(|pid| process(*pid)).collect::<Vec<_>>())).await?;
-    http::json(&json!({ "Titles": ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"], "Processes": rows }))
-}
-
-/// One row; `None` when the process has ended meanwhile.
-fn process(pid: u32) -> Option<[String; 8]> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command in parentheses may hold anything (`proc_pid_stat(5)`).
-    let (head, tail) = stat.rsplit_once(')')?;
-    let command_name = head.split_once('(')?.1;
-    let fields: Vec<&str> = tail.split_whitespace().collect();
-    let number = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let ticks = rustix::param::clock_ticks_per_second();
-    let cpu_seconds = (number(11) + number(12)) / ticks;
-    let boot = std::fs::read_to_string("/proc/stat").ok()?;
-    let boot: i64 = boot.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    let started = Timestamp::from_second(boot + i64::try_from(number(19) / ticks).ok()?).ok()?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.to_owned();
-    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let arguments = String::from_utf8_lossy(&arguments).trim_end_matches('\0').replace('\0', " ");
-    let command = if arguments.is_empty() { format!("[{command_name}]") } else { arguments };
-    let time = format!("{:02}:{:02}:{:02}", cpu_seconds / 3600, cpu_seconds / 60 % 60, cpu_seconds % 60);
-    let started = started.strftime("%H:%M").to_string();
-    Some([uid, pid.to_string(), number(1).to_string(), "0".to_owned(), started, "?".to_owned(), time, command])
 }

@@ -2,14 +2,20 @@
 
 pub(crate) mod attach;
 pub(crate) mod containers;
+pub(crate) mod exec;
 pub(crate) mod extras;
 pub(crate) mod files;
+mod hijack;
 pub(crate) mod images;
+pub(crate) mod logs;
 pub(crate) mod networks;
 pub(crate) mod registry;
+pub(crate) mod stats;
 pub(crate) mod swarm;
 pub(crate) mod system;
+pub(crate) mod top;
 pub(crate) mod volumes;
+mod websocket;
 
 use crate::http::Failure;
 

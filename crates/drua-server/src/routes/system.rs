@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{attach, blocking};
+use super::{blocking, logs};
 use crate::filters::Filters;
 use crate::http::{self, Body, Call, Reply};
 use crate::wire;
@@ -187,7 +187,7 @@ const EVENT_FILTERS: [&str; 14] = [
 
 pub(crate) fn events(engine: &Engine, call: &Call) -> Reply {
     let filters = Filters::parse(&call.query, &EVENT_FILTERS)?;
-    let time = |key| call.query.get(key).map(attach::parse_time).transpose();
+    let time = |key| call.query.get(key).map(logs::parse_time).transpose();
     let (since, until): (Option<Timestamp>, Option<Timestamp>) = (time("since")?, time("until")?);
     let (past, mut receiver) = engine.events().subscribe();
     let (response, sender) = http::stream("application/json");

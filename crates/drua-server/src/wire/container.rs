@@ -169,7 +169,7 @@ pub(crate) fn inspect(container: &Container, config: &EngineConfig, sizes: Optio
 
 fn state(container: &Container) -> Value {
     let state = &container.state;
-    json!({
+    let mut value = json!({
         "Status": state.status.as_str(),
         "Running": state.status.is_running(),
         "Paused": state.status == Status::Paused,
@@ -181,7 +181,23 @@ fn state(container: &Container) -> Value {
         "Error": state.error,
         "StartedAt": time(state.started_at),
         "FinishedAt": time(state.finished_at),
-    })
+    });
+    if let Some(health) = &container.health {
+        let results = health.log.iter().map(|result| {
+            json!({
+                "Start": time(Some(result.start)),
+                "End": time(Some(result.end)),
+                "ExitCode": result.exit_code,
+                "Output": result.output,
+            })
+        });
+        value["Health"] = json!({
+            "Status": health.status.as_str(),
+            "FailingStreak": health.failing_streak,
+            "Log": results.collect::<Vec<_>>(),
+        });
+    }
+    value
 }
 
 fn config_json(container: &Container) -> Value {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use drua_api::models;
 use drua_engine::container::{
-    Config, Device, HealthCheck, HostConfig, LogConfig, LogDriver, MountKind, MountRequest, NetworkMode, NsMode,
-    PublishRequest, Resources, RestartPolicy, Seccomp, Ulimit,
+    Config, Device, HealthCheck, HostConfig, LogDriver, MountKind, MountRequest, NetworkMode, NsMode, PublishRequest,
+    Resources, RestartPolicy, Seccomp, Ulimit,
 };
 use drua_engine::{CreateContainer, EndpointRequest, Engine};
-use drua_types::{ByteSize, Platform, Port};
+use drua_types::{Platform, Port};
 use serde_json::{Value, json};
 
 use crate::http::Failure;
@@ -257,7 +257,7 @@ fn host_config(engine: &Engine, host: models::HostConfig) -> Result<HostConfig> 
         extra_hosts: host.extra_hosts.unwrap_or_default(),
         init: host.init.unwrap_or_default(),
         runtime: host.runtime.unwrap_or_default(),
-        log: log_config(host.log_config)?,
+        log: super::log_options::parse(host.log_config)?,
         pid_mode: ns_mode(engine, "PID", host.pid_mode.as_deref())?,
         ipc_mode: ns_mode(engine, "IPC", host.ipc_mode.as_deref())?,
         uts_host: match host.uts_mode.as_deref().unwrap_or_default() {
@@ -454,33 +454,6 @@ pub(crate) fn restart_policy(policy: Option<models::RestartPolicy>) -> Result<Re
     })
 }
 
-fn log_config(config: Option<models::HostConfigLogConfig>) -> Result<LogConfig> {
-    let config = config.unwrap_or_default();
-    let driver = match config.typ.as_deref().unwrap_or_default() {
-        "" | "json-file" => LogDriver::JsonFile,
-        "local" => LogDriver::Local,
-        "none" => LogDriver::None,
-        other => return Err(Failure::invalid(format!("logger: no log driver named '{other}' is registered"))),
-    };
-    let options = config.config.unwrap_or_default();
-    const KNOWN: [&str; 6] = ["max-size", "max-file", "compress", "labels", "env", "tag"];
-    if driver != LogDriver::None
-        && let Some(option) = options.keys().find(|option| !KNOWN.contains(&option.as_str()))
-    {
-        return Err(unsupported(format!("the log option `{option}`")));
-    }
-    let mut log = LogConfig { driver, ..LogConfig::default() };
-    if let Some(size) = options.get("max-size").filter(|size| *size != "-1") {
-        log.max_size = size.parse::<ByteSize>().map_err(Failure::invalid)?;
-    }
-    if let Some(count) = options.get("max-file") {
-        let count: u32 = count.parse().map_err(|_| Failure::invalid(format!("invalid max-file: {count}")))?;
-        // More files than anybody keeps; each is a rename at every rotation.
-        log.max_file = count.clamp(1, 1000);
-    }
-    Ok(log)
-}
-
 /// What the client wants of a network.
 pub(crate) fn endpoint(settings: models::EndpointSettings) -> Result<EndpointRequest> {
     let ipam = settings.ipam_config.unwrap_or_default();
@@ -510,7 +483,7 @@ mod tests {
         let host: models::HostConfig = serde_json::from_value(host).expect("a host configuration");
         let mounts = host.mounts.clone().unwrap_or_default();
         refuse_unsupported(&host).is_err()
-            || log_config(host.log_config).is_err()
+            || super::super::log_options::parse(host.log_config).is_err()
             || blkio_weight(host.blkio_weight).is_err()
             || mounts.into_iter().any(|mount| long_mount(mount).is_err())
     }
@@ -527,7 +500,7 @@ mod tests {
             json!({ "CpuRealtimeRuntime": 1000 }),
             json!({ "BlkioWeight": 5 }),
             json!({ "BlkioDeviceReadBps": [{ "Path": "/dev/sda", "Rate": 1 }] }),
-            json!({ "LogConfig": { "Type": "json-file", "Config": { "mode": "non-blocking" } } }),
+            json!({ "LogConfig": { "Type": "json-file", "Config": { "mode": "fast" } } }),
             json!({ "Mounts": [{ "Type": "volume", "Target": "/x", "VolumeOptions": { "Labels": { "a": "b" } } }] }),
             json!({ "Mounts": [{ "Type": "volume", "Target": "/x", "VolumeOptions": { "DriverConfig": { "Name": "nfs" } } }] }),
         ] {

@@ -3,7 +3,9 @@
 pub(crate) mod container;
 pub(crate) mod create;
 pub(crate) mod image;
+pub(crate) mod log_options;
 pub(crate) mod network;
+pub(crate) mod update;
 pub(crate) mod words;
 
 use jiff::Timestamp;

@@ -1,5 +1,6 @@
 //! Docker's words for durations and states.
 
+use drua_engine::container::Health;
 use drua_engine::{Container, Status};
 use jiff::Timestamp;
 
@@ -28,7 +29,14 @@ pub(crate) fn status(container: &Container, now: Timestamp) -> String {
     let since = |time: Option<Timestamp>| human_duration(time.map_or(0, |time| now.as_second() - time.as_second()));
     match state.status {
         Status::Created => "Created".to_owned(),
-        Status::Running => format!("Up {}", since(state.started_at)),
+        Status::Running => {
+            let health = container.health.as_ref().map_or("", |health| match health.status {
+                Health::Starting => " (health: starting)",
+                Health::Healthy => " (healthy)",
+                Health::Unhealthy => " (unhealthy)",
+            });
+            format!("Up {}{health}", since(state.started_at))
+        }
         Status::Paused => format!("Up {} (Paused)", since(state.started_at)),
         Status::Restarting => format!("Restarting ({}) {} ago", state.exit_code, since(state.finished_at)),
         Status::Removing => "Removal In Progress".to_owned(),
