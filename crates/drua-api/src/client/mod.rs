@@ -6,6 +6,7 @@
 
 mod body;
 mod containers;
+mod exec;
 mod hijack;
 mod images;
 mod networks;

@@ -3,7 +3,7 @@ use drua_types::exit;
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::session::{DetachKeys, Ended, Session, Signals, stdin_is_terminal};
+use crate::session::{DetachKeys, Ended, Session, Signals, Target, stdin_is_terminal};
 
 /// Attach local standard input, output, and error streams to a running container
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ impl Attach {
         let session = Session {
             client: &client,
             ui: &ctx.ui,
-            container: &self.container,
+            target: Target::Container(&self.container),
             tty,
             stdin,
             proxy_signals: self.sig_proxy && !tty,

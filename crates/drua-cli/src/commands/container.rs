@@ -1,6 +1,7 @@
 use super::inspect::inspect_all;
 use super::{
-    attach, create, export, kill, logs, pause, port, prune, ps, rename, restart, rm, run, start, stats, stop, top, wait,
+    attach, create, exec, export, kill, logs, pause, port, prune, ps, rename, restart, rm, run, start, stats, stop,
+    top, update, wait,
 };
 use crate::context::Context;
 use crate::failure::Outcome;
@@ -16,6 +17,7 @@ pub(crate) struct Container {
 enum Command {
     Attach(attach::Attach),
     Create(Box<create::Create>),
+    Exec(Box<exec::Exec>),
     Export(export::Export),
     Inspect(Inspect),
     Kill(kill::Kill),
@@ -35,6 +37,7 @@ enum Command {
     Stop(stop::Stop),
     Top(top::Top),
     Unpause(pause::Unpause),
+    Update(update::Update),
     Wait(wait::Wait),
 }
 
@@ -57,6 +60,7 @@ impl Container {
         match self.command {
             Command::Attach(command) => command.run(ctx).await,
             Command::Create(command) => command.run(ctx).await,
+            Command::Exec(command) => command.run(ctx).await,
             Command::Export(command) => command.run(ctx).await,
             Command::Inspect(command) => command.run(ctx).await,
             Command::Kill(command) => command.run(ctx).await,
@@ -74,6 +78,7 @@ impl Container {
             Command::Stop(command) => command.run(ctx).await,
             Command::Top(command) => command.run(ctx).await,
             Command::Unpause(command) => command.run(ctx).await,
+            Command::Update(command) => command.run(ctx).await,
             Command::Wait(command) => command.run(ctx).await,
         }
     }

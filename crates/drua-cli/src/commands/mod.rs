@@ -6,6 +6,7 @@ mod compose;
 mod container;
 mod create;
 mod events;
+mod exec;
 mod export;
 mod history;
 mod image;
@@ -39,6 +40,7 @@ mod system_df;
 mod tag;
 mod targets;
 mod top;
+mod update;
 mod version;
 mod volume;
 mod wait;
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Ps(ps::Ps),
     Logs(logs::Logs),
     Attach(attach::Attach),
+    Exec(Box<exec::Exec>),
+    Update(update::Update),
     Wait(wait::Wait),
     Top(top::Top),
     Stats(stats::Stats),
@@ -96,7 +100,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         "Containers",
         &[
             "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "rm", "rename", "ps", "logs",
-            "attach", "wait", "top", "stats", "port", "export",
+            "attach", "exec", "wait", "top", "stats", "update", "port", "export",
         ],
     ),
     ("Images", &["images", "load", "save", "import", "tag", "rmi", "history", "manifest"]),
@@ -122,6 +126,8 @@ impl Command {
             Self::Ps(command) => command.run(ctx).await,
             Self::Logs(command) => command.run(ctx).await,
             Self::Attach(command) => command.run(ctx).await,
+            Self::Exec(command) => command.run(ctx).await,
+            Self::Update(command) => command.run(ctx).await,
             Self::Wait(command) => command.run(ctx).await,
             Self::Top(command) => command.run(ctx).await,
             Self::Stats(command) => command.run(ctx).await,

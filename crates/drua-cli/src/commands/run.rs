@@ -6,7 +6,7 @@ use super::create::create;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::options::{ContainerArgs, Streams};
-use crate::session::{DetachKeys, Ended, Session, Signals, stdin_is_terminal};
+use crate::session::{DetachKeys, Ended, Session, Signals, Target, stdin_is_terminal};
 
 /// Create and run a new container from an image
 #[derive(Debug, clap::Args)]
@@ -62,13 +62,13 @@ impl Run {
         let session = Session {
             client: &client,
             ui: &ctx.ui,
-            container: &created.id,
+            target: Target::Container(&created.id),
             tty: self.container.tty,
             stdin: streams.stdin,
             proxy_signals: self.sig_proxy,
             detach_keys,
         };
-        self.foreground(&client, &session, streams).await
+        self.foreground(&client, &session, &created.id, streams).await
     }
 
     /// What stays with us; nothing in the background.
@@ -83,13 +83,13 @@ impl Run {
     }
 
     /// Attach, wait, start, resize, in the order in which nothing can be missed.
-    async fn foreground(&self, client: &Client, session: &Session<'_>, streams: Streams) -> Outcome {
+    async fn foreground(&self, client: &Client, session: &Session<'_>, id: &str, streams: Streams) -> Outcome {
         // Caught from here on: a signal between start and the first read must not kill us and leave the container.
         let signals = Signals::catch()?;
-        let attached = self.attach(client, session.container, streams).await?;
+        let attached = self.attach(client, id, streams).await?;
         let condition = if self.container.rm { WaitCondition::Removed } else { WaitCondition::NextExit };
-        let mut waiter = client.container_wait(session.container, condition).await?;
-        client.container_start(session.container, None).await.map_err(start_failure)?;
+        let mut waiter = client.container_wait(id, condition).await?;
+        client.container_start(id, None).await.map_err(start_failure)?;
         let raw = session.raw_mode()?;
         session.resize().await;
         let ended = session.run(attached, Some(signals)).await;

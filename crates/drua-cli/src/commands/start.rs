@@ -5,7 +5,7 @@ use drua_types::exit;
 use super::targets::each;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::session::{DetachKeys, Ended, Session, Signals};
+use crate::session::{DetachKeys, Ended, Session, Signals, Target};
 
 /// Start one or more stopped containers
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,15 @@ impl Start {
             detach_keys: Some(self.detach_keys.clone()),
         };
         let detach_keys = DetachKeys::parse(&self.detach_keys)?;
-        let session = Session { client, ui: &ctx.ui, container: name, tty, stdin, proxy_signals: !tty, detach_keys };
+        let session = Session {
+            client,
+            ui: &ctx.ui,
+            target: Target::Container(name),
+            tty,
+            stdin,
+            proxy_signals: !tty,
+            detach_keys,
+        };
         let signals = Signals::catch()?;
         let attached = client.container_attach(name, &attach).await?;
         let removes_itself = container.host_config.and_then(|host| host.auto_remove) == Some(true);

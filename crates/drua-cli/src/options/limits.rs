@@ -84,7 +84,7 @@ impl LimitArgs {
 }
 
 /// Billionths of a CPU, exactly.
-fn nano_cpus(text: &str) -> anyhow::Result<i64> {
+pub(crate) fn nano_cpus(text: &str) -> anyhow::Result<i64> {
     let bad = || anyhow::anyhow!("`--cpus {text}` is not a number of CPUs");
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

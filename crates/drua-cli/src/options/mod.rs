@@ -14,13 +14,14 @@ mod volume;
 
 pub(crate) use container::{ContainerArgs, CreateRequest, PullPolicy, Streams};
 pub(crate) use duration::{go_duration, point_in_time};
+pub(crate) use env::variables;
 pub(crate) use filter::{api_filters, key_values};
+pub(crate) use limits::{nano_cpus, restart_policy};
 pub(crate) use tokens::{image_display_name, remote_image};
 
 #[cfg(test)]
 pub(crate) use {
-    env::variables,
-    limits::{restart_policy, ulimit},
+    limits::ulimit,
     mount::parse as parse_mount,
     network::attachment,
     port::published,

@@ -22,12 +22,21 @@ pub(crate) enum Ended {
     Detached,
 }
 
+/// Whose streams a session has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// A container's, by name or id.
+    Container(&'a str),
+    /// An exec's, by id.
+    Exec(&'a str),
+}
+
 /// What a session needs besides its connection.
 #[derive(Debug)]
 pub(crate) struct Session<'a> {
     pub(crate) client: &'a Client,
     pub(crate) ui: &'a Printer,
-    pub(crate) container: &'a str,
+    pub(crate) target: Target<'a>,
     /// The container has a terminal.
     pub(crate) tty: bool,
     /// Our standard input goes to the container.
@@ -107,20 +116,24 @@ impl Session<'_> {
 
     /// Gives the container's terminal the size of ours. Failures do not matter: the next resize tries again.
     pub(crate) async fn resize(&self) {
-        if let Some(size) = terminal_size().filter(|_| self.tty)
-            && let Err(error) = self.client.container_resize(self.container, size.rows, size.columns).await
-        {
+        let Some(size) = terminal_size().filter(|_| self.tty) else { return };
+        let resized = match self.target {
+            Target::Container(name) => self.client.container_resize(name, size.rows, size.columns).await,
+            Target::Exec(id) => self.client.exec_resize(id, size.rows, size.columns).await,
+        };
+        if let Err(error) = resized {
             tracing::debug!(%error, "resize failed");
         }
     }
 
     async fn proxy(&self, signals: Option<Signals>) -> std::convert::Infallible {
-        let Some(mut signals) = signals.filter(|_| self.proxy_signals) else {
+        let (Some(mut signals), Target::Container(container)) = (signals.filter(|_| self.proxy_signals), self.target)
+        else {
             return std::future::pending().await;
         };
         loop {
             let name = signals.next().await;
-            if let Err(error) = self.client.container_kill(self.container, Some(name)).await {
+            if let Err(error) = self.client.container_kill(container, Some(name)).await {
                 tracing::debug!(%error, signal = name, "cannot pass a signal on");
             }
         }

@@ -7,7 +7,7 @@ mod input;
 mod signals;
 mod terminal;
 
-pub(crate) use attach::{Ended, Session, copy_output};
+pub(crate) use attach::{Ended, Session, Target, copy_output};
 pub(crate) use detach::DetachKeys;
 pub(crate) use directory::archive_layout;
 pub(crate) use input::{channel_stream, read_in_background};
