@@ -3,6 +3,7 @@
 //! Every round runs each subject once, in reverse order every other round, after one round that does not count. Peers
 //! that are not installed are left out. The table goes to stdout and into docs/performance.md.
 
+mod living;
 mod memory;
 mod peers;
 mod table;
@@ -33,10 +34,12 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     let mut daemon = Daemon::start()?;
     let dir = daemon.dir().to_owned();
     load_images(&daemon, &dir)?;
+    living::start_target(&daemon)?;
     let mut subjects = drua_subjects(&daemon)?;
     let dockerd = peers::Dockerd::start(&dir)?;
     subjects.extend(peers::subjects(&dir, dockerd.as_ref())?);
     let mut rows = interleave(&subjects, rounds)?;
+    rows.extend(living::measure(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);
     rows.push(cold_start(&mut daemon, rounds)?);
     let text = table::render(&rows, rounds)?;
@@ -73,7 +76,7 @@ fn drua_subjects(daemon: &Daemon) -> Result<Vec<Subject>> {
         let options = daemon.options.clone();
         Subject::new(work, "drua", move || options.drua(args.iter().map(String::as_str)))
     };
-    let ps = daemon.options.clone();
+    let (ps, exec) = (daemon.options.clone(), daemon.options.clone());
     let mut subjects = vec![
         run("run --rm, Wasm hello, no network", &["--network", "none", "bench/wasm"]),
         run("run --rm, Wasm hello, bridge", &["bench/wasm"]),
@@ -81,14 +84,19 @@ fn drua_subjects(daemon: &Daemon) -> Result<Vec<Subject>> {
         run("run --rm, Linux true, bridge", &["bench/linux"]),
         run("run --rm, Linux true, -p", &["-p", "127.0.0.1::80", "bench/linux"]),
         Subject::new("ps", "drua", move || ps.drua(["ps"])),
+        Subject::new("exec true", "drua", move || exec.drua(["exec", living::TARGET, "/bin/true"])),
     ];
     if binary::on_path("docker").is_some() {
         for (work, options) in [
             ("run --rm, Wasm hello, no network", ["--network", "none", "bench/wasm"].as_slice()),
             ("run --rm, Linux true, no network", &["--network", "none", "bench/linux"]),
             ("run --rm, Linux true, bridge", &["bench/linux"]),
+            ("exec true", &[]),
         ] {
-            let args: Vec<&'static str> = ["run", "--rm"].iter().chain(options).copied().collect();
+            let args: Vec<&'static str> = match work {
+                "exec true" => vec!["exec", living::TARGET, "/bin/true"],
+                _ => ["run", "--rm"].iter().chain(options).copied().collect(),
+            };
             let daemon = daemon.options.clone();
             subjects.push(Subject::new(work, "drua by the docker CLI", move || daemon.docker(args.iter().copied())));
         }

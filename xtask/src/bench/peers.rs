@@ -11,6 +11,7 @@ use drua_e2e::{Cmd, binary, http, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
+use super::living::TARGET;
 use super::{busybox, linux_image, succeed, timed};
 use crate::{demo::images, steps};
 
@@ -60,6 +61,7 @@ pub(super) fn subjects(dir: &Path, dockerd: Option<&Dockerd>) -> Result<Vec<Subj
             ("run --rm, Linux true, bridge", &["run", "--rm", "bench/linux"]),
             ("run --rm, Linux true, -p", &["run", "--rm", "-p", "127.0.0.1::80", "bench/linux"]),
             ("ps", &["ps"]),
+            ("exec true", &["exec", TARGET, "/bin/true"]),
         ] {
             let host = dockerd.host.clone();
             subjects.push(Subject::new(work, "docker (dockerd)", move || docker(&host).args(args)));
@@ -139,6 +141,8 @@ impl Dockerd {
             return Ok(None);
         }
         succeed(docker(&dockerd.host).args(["load", "-q"]).input(linux_image()?.to_bytes()))?;
+        let target = ["run", "-d", "--name", TARGET, "--network", "none", "bench/linux", "/bin/sleep", "100000"];
+        succeed(docker(&dockerd.host).args(target))?;
         Ok(Some(dockerd))
     }
 }

@@ -26,6 +26,10 @@ impl Row {
         Self { work: work.to_owned(), who: who.to_owned(), cells }
     }
 
+    pub(super) fn text(work: &str, who: &str, value: String) -> Self {
+        Self { work: work.to_owned(), who: who.to_owned(), cells: [value, String::new(), String::new()] }
+    }
+
     pub(super) fn kibibytes(work: &str, kibibytes: u64) -> Self {
         let cells =
             [format!("{}.{} MiB", kibibytes / 1024, kibibytes % 1024 * 10 / 1024), String::new(), String::new()];

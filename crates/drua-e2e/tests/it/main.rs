@@ -8,11 +8,13 @@
 mod clients;
 mod compose;
 mod crash;
+mod exec;
 mod faults;
 mod files;
 mod images;
 mod lifecycle;
 mod linux;
+mod living;
 mod network;
 mod shapes;
 mod support;
