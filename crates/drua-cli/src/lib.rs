@@ -14,10 +14,12 @@ mod format;
 mod options;
 mod session;
 mod ui;
+pub mod wasm;
 
 use std::ffi::OsString;
 
 pub use daemon::DaemonArgs;
+pub use wasm::{WasmArgs, WasmCacheCommand, WasmCommand, WasmRunArgs};
 
 /// Runs a command line, the program's name first, and returns the exit code.
 ///

@@ -161,6 +161,72 @@ impl Drop for NewArtifact<'_> {
     }
 }
 
+/// A compiled module in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The module's SHA-256 in hexadecimal.
+    pub module: String,
+    /// The engine's key: version, revision and processor.
+    pub engine: String,
+    /// Whether this binary on this machine can use it.
+    pub usable: bool,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was made.
+    pub modified: std::time::SystemTime,
+    path: PathBuf,
+}
+
+/// What is in a cache directory; one that does not exist is empty.
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn list(aot: &Path) -> Result<Vec<Entry>, CacheError> {
+    let fail = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CacheError::Directory { path, source }
+    };
+    let mut entries = Vec::new();
+    let engines = match std::fs::read_dir(aot) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(entries),
+        engines => engines.map_err(fail(aot))?,
+    };
+    let current = crate::engine::cache_key();
+    for engine in engines.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        let key = engine.file_name().to_string_lossy().into_owned();
+        for file in std::fs::read_dir(engine.path()).map_err(fail(&engine.path()))?.flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let Some((module, metadata)) = name.strip_suffix(".cwasm").zip(file.metadata().ok()) else { continue };
+            entries.push(Entry {
+                module: module.to_owned(),
+                usable: key == current,
+                engine: key.clone(),
+                bytes: metadata.len(),
+                modified: metadata.modified().unwrap_or(std::time::UNIX_EPOCH),
+                path: file.path(),
+            });
+        }
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.modified));
+    Ok(entries)
+}
+
+/// Removes compiled modules: all of them, or those that this binary cannot use. A guest that runs keeps its own.
+///
+/// # Errors
+/// A directory cannot be read; a file that cannot be removed stays.
+pub fn prune(aot: &Path, all: bool) -> Result<Vec<Entry>, CacheError> {
+    let mut removed = list(aot)?;
+    removed.retain(|entry| (all || !entry.usable) && std::fs::remove_file(&entry.path).is_ok());
+    for entry in &removed {
+        if let Some(directory) = entry.path.parent() {
+            // Only one that is empty goes.
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+    Ok(removed)
+}
+
 fn file_name(module: &Digest) -> String {
     format!("{}.cwasm", module.hex())
 }

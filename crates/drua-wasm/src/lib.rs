@@ -21,11 +21,12 @@ mod confine;
 mod engine;
 mod prepare;
 mod run;
+pub mod tool;
 
 pub use artifact::{Kind, Metadata, Resources, Target};
-pub use cache::CacheError;
+pub use cache::{CacheError, Entry, list as list_cache, prune as prune_cache};
 pub use compile::{MODULE_LIMIT, compile_main};
 pub use drua_types::wasm::{ImageFacts, Magic, detect, split_entrypoint};
 pub use engine::Profile;
 pub use prepare::{Compiler, Prepare, PrepareError, Prepared, prepare};
-pub use run::{InvalidSetting, Settings, WasmRun};
+pub use run::{Directory, InvalidSetting, Settings, WasmRun};

@@ -4,28 +4,30 @@
 //! it has one thread. The fifth role, a container's init, is a fork of the shim and never comes through `main`.
 
 mod precompile;
+mod wasm;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use drua_cli::DaemonArgs;
+use drua_cli::{DaemonArgs, WasmArgs};
 use drua_server::{DaemonConfig, EngineConfig, Proxies, RegistrySettings};
 use drua_types::{Hint as _, error_chain, exit};
 
-/// The name under which containerd looks for our shim.
-const SHIM_NAME: &str = "containerd-shim-drua-v1";
+/// The names under which containerd looks for our shim: our own, and those of the shims that it stands in for.
+const SHIM_NAMES: [&str; 3] = ["containerd-shim-drua-v1", "containerd-shim-wasmtime-v1", "containerd-shim-wasmedge-v1"];
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let called_as = args.first().and_then(|program| Path::new(program).file_name()).unwrap_or_default();
     let role = args.get(1).and_then(|word| word.to_str()).unwrap_or_default();
     match role {
-        _ if called_as == SHIM_NAME => drua_shim::main(args.into_iter().skip(1)),
+        _ if SHIM_NAMES.iter().any(|name| called_as == *name) => drua_shim::main(args.into_iter().skip(1)),
         "shim" => drua_shim::main(args.into_iter().skip(2)),
         "wasm-compile" => drua_wasm::compile_main(),
         "wasm-precompile" => precompile::main(&args[2..]),
+        _ if WasmArgs::is_wasm(&args) => ExitCode::from(WasmArgs::parse(&args).map_or_else(|code| code, wasm::main)),
         _ if DaemonArgs::is_daemon(&args) => ExitCode::from(daemon(&args)),
         _ => ExitCode::from(drua_cli::main(args)),
     }

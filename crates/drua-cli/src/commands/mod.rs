@@ -48,6 +48,7 @@ mod wait;
 use crate::context::Context;
 use crate::daemon::DaemonArgs;
 use crate::failure::{Failure, Outcome};
+use crate::wasm::WasmArgs;
 
 /// Every command, with its options.
 #[derive(Debug, clap::Subcommand)]
@@ -90,12 +91,13 @@ pub(crate) enum Command {
     Network(network::Network),
     Volume(volume::Volume),
     System(system::System),
+    Wasm(WasmArgs),
     Daemon(DaemonArgs),
     Completion(completion::Completion),
 }
 
 /// How `drua --help` groups the commands.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Containers",
         &[
@@ -105,6 +107,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     ("Images", &["images", "load", "save", "import", "tag", "rmi", "history", "manifest"]),
     ("Projects", &["compose"]),
+    ("WebAssembly", &["wasm"]),
     ("Objects", &["container", "image", "network", "volume", "system"]),
     ("The daemon", &["inspect", "events", "info", "version", "daemon", "completion"]),
 ];
@@ -151,6 +154,7 @@ impl Command {
             Self::Network(command) => command.run(ctx).await,
             Self::Volume(command) => command.run(ctx).await,
             Self::System(command) => command.run(ctx).await,
+            Self::Wasm(_) => Err(Failure::message("`drua wasm` must be the first words of the command line")),
             Self::Daemon(_) => Err(Failure::message("`drua daemon` must be the first word of the command line")),
             Self::Completion(command) => command.run(ctx),
         }

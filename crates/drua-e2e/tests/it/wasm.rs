@@ -209,3 +209,48 @@ fn linux_programs_in_a_wasm_image_run_as_linux() {
     load(&daemon, &image);
     daemon.docker(RUN).arg("mixed").run().prints("native\n").exits(0);
 }
+
+#[test]
+fn grants_narrow_what_a_guest_may_do() {
+    let Some(daemon) = with(guest::ARGS) else { return };
+    let deny = ["--annotation", "dev.drua.wasm.deny=env", "--annotation", "dev.drua.wasm.allow=env=SHOWN"];
+    let run = daemon.docker(RUN).args(deny).args(["-e", "SHOWN=1", "-e", "HIDDEN=1", "app"]).run();
+    run.exits(0);
+    assert!(run.stdout.contains("SHOWN=1") && !run.stdout.contains("HIDDEN"), "{}", run.stdout);
+    let run = daemon.drua(RUN).args(["--wasm-deny", "env", "-e", "HIDDEN=1", "app"]).run();
+    assert!(!run.stdout.contains("HIDDEN"), "{}", run.stdout);
+    daemon.docker(RUN).args(["--annotation", "dev.drua.wasm.deny=everything", "app"]).run().complains("is not a grant");
+    daemon.docker(RUN).args(["--annotation", "dev.drua.module=/x", "app"]).run().complains("is not for users");
+}
+
+#[test]
+fn modules_without_a_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let drua = |args: &[&str]| {
+        let output = std::process::Command::new(binary::drua().unwrap()).arg("wasm").args(args).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs_err::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let (hello, http) =
+        (write("hello.wasm", &guest::module(guest::HELLO)), write("http.wasm", &guest::http().unwrap()));
+    let cache = cache.display().to_string();
+    assert_eq!(drua(&["run", "--cache", &cache, &hello]), (Some(0), "Hello from Wasm\n".to_owned()));
+    let (code, text) = drua(&["inspect", &http]);
+    assert!(code == Some(0) && text.contains("component") && text.contains("wasi:http/incoming-handler"), "{text}");
+    let (code, text) = drua(&["inspect", "--format", "json", &hello]);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(code == Some(0) && json["Imports"][0] == "wasi_snapshot_preview1 fd_write", "{text}");
+    assert!(drua(&["wit", &http]).1.contains("export wasi:http/incoming-handler@0.2"));
+    assert!(drua(&["validate", &hello]).0 == Some(0));
+    let broken = write("broken.wasm", &guest::module(guest::HELLO)[..40]);
+    assert!(drua(&["validate", &broken]).1.starts_with("error: not a valid module: "));
+    assert!(drua(&["inspect", &broken]).0 == Some(1));
+    assert!(drua(&["cache", "ls", "--cache", &cache]).1.lines().count() == 2);
+    assert!(drua(&["cache", "prune", "--all", "--cache", &cache]).1.starts_with("1 removed"));
+    assert!(drua(&["runtimes"]).1.contains("io.containerd.wasmedge.v1"));
+}

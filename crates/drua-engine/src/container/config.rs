@@ -330,4 +330,6 @@ pub struct HostConfig {
     pub oom_score_adj: Option<i32>,
     /// Additional groups, names or numbers.
     pub group_add: Vec<String>,
+    /// Annotations of the OCI runtime specification that the user gives.
+    pub annotations: std::collections::BTreeMap<String, String>,
 }

@@ -114,7 +114,9 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
         (annotations::AOT_CACHE, shared.config.aot_cache().display().to_string()),
         (annotations::STDIN_ONCE, config.stdin_once.to_string()),
     ];
-    spec.annotations = notes.map(|(key, value)| (key.to_owned(), value)).into();
+    // Ours come last: no user's takes the place of one.
+    spec.annotations = host.annotations.clone();
+    spec.annotations.extend(notes.map(|(key, value)| (key.to_owned(), value)));
     if let Hull::Wasm(flavor) = container.hull {
         spec.annotations.insert(annotations::FLAVOR.to_owned(), flavor.to_string());
     }

@@ -1,6 +1,6 @@
 //! `POST /containers/create`: Docker's body → what the engine creates.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -270,7 +270,20 @@ fn host_config(engine: &Engine, host: models::HostConfig) -> Result<HostConfig> 
         devices: host.devices.unwrap_or_default().into_iter().map(device).collect(),
         oom_score_adj: host.oom_score_adj.and_then(|value| i32::try_from(value).ok()).filter(|value| *value != 0),
         group_add: host.group_add.unwrap_or_default(),
+        annotations: annotations(host.annotations.unwrap_or_default())?,
     })
+}
+
+/// What annotations a user may give: not those by which the engine talks to the shim, but for how a Wasm guest runs.
+fn annotations(given: HashMap<String, String>) -> Result<BTreeMap<String, String>> {
+    let ours = |key: &str| key.starts_with("dev.drua.") && !key.starts_with(drua_types::annotations::WASM_PREFIX);
+    if let Some(key) = given.keys().find(|key| key.is_empty() || ours(key)) {
+        return Err(Failure::invalid(format!("invalid annotation: `{key}` is not for users")));
+    }
+    let list = |key: &str| given.get(key).map(String::as_str).unwrap_or_default();
+    let (allow, deny) = (list(drua_types::annotations::WASM_ALLOW), list(drua_types::annotations::WASM_DENY));
+    drua_types::grants::Grants::parse(allow, deny).map_err(|error| Failure::invalid(error.to_string()))?;
+    Ok(given.into_iter().collect())
 }
 
 fn blkio_weight(weight: Option<u16>) -> Result<Option<u16>> {

@@ -20,7 +20,7 @@ use super::reach::Reach;
 use super::report::RunError;
 use super::stdio::Output;
 use super::wasmedge::Sockets;
-use super::{WasmRun, config, keyvalue, links, lookup, wasmedge};
+use super::{Directory, Settings, WasmRun, config, keyvalue, links, lookup, wasmedge};
 use crate::engine::Profile;
 
 /// Arguments, environment, directories and what all instances share, read once and given to each instance.
@@ -29,7 +29,7 @@ pub(super) struct Guest {
     args: Vec<String>,
     env: Vec<(String, String)>,
     cwd: String,
-    directories: Vec<(String, bool)>,
+    directories: Vec<Directory>,
     reach: Arc<Reach>,
     config: Values,
     keyvalue: KeyValue,
@@ -49,7 +49,7 @@ impl Guest {
             args: run.args.clone(),
             env,
             cwd: run.cwd.to_string_lossy().into_owned(),
-            directories: settings.grants.directories(),
+            directories: settings.directories.clone().unwrap_or_else(|| granted(settings)),
             reach,
             config: Arc::new(config),
             keyvalue: KeyValue::default(),
@@ -75,11 +75,11 @@ impl Guest {
             .monotonic_clock(Clock(self.zero))
             // A file operation that waits delays one guest; a thread pool for them would cost every idle container.
             .allow_blocking_current_thread(true);
-        for (path, read_only) in &self.directories {
+        for Directory { host, guest, read_only } in &self.directories {
             let permissions = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
             builder
-                .preopened_dir(path, path, permissions)
-                .map_err(|source| RunError::Directory { path: path.clone(), source })?;
+                .preopened_dir(host, guest, permissions)
+                .map_err(|source| RunError::Directory { path: guest.clone(), source })?;
         }
         if self.reach.has_sockets() {
             builder.allow_tcp(true).allow_udp(true);
@@ -136,6 +136,12 @@ impl Guest {
             limits: Limits::new(self.memory),
         })
     }
+}
+
+/// The directories of a container that grants leave.
+fn granted(settings: &Settings) -> Vec<Directory> {
+    let same = |(path, read_only): (String, bool)| Directory { host: path.clone().into(), guest: path, read_only };
+    settings.grants.directories().into_iter().map(same).collect()
 }
 
 /// A monotonic clock whose zero we know, since our own polling compares deadlines with it.
@@ -202,8 +208,8 @@ pub(super) struct CoreState {
     limits: Limits,
 }
 
-/// Everything that drua offers to a component: WASI 0.2 and 0.3, `wasi:http`, `wasi:keyvalue`, `wasi:config` and
-/// `wasi:nn`, with our own name look-up.
+/// Everything that drua offers to a component: WASI 0.2 and 0.3, `wasi:http`, `wasi:keyvalue` and `wasi:config`, with our
+/// own name look-up.
 pub(super) fn component_linker(engine: &Engine, profile: Profile) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

@@ -45,7 +45,7 @@ pub(super) fn advice(import: &Import) -> String {
         ),
         "wasi_snapshot_preview1" | "wasi_unstable" => format!("no version of WASI preview 1 has `{}`", import.name),
         "wasi" => "`wasi` `thread-spawn` is wasi-threads; drua runs one thread a guest: build for wasm32-wasip1 without threads".to_owned(),
-        "wasi_ephemeral_nn" => format!("drua offers wasi-nn for ONNX, but not `{}`", import.name),
+        "wasi_ephemeral_nn" => "wasi-nn is not offered yet".to_owned(),
         "wasmedge_process" => plugin("wasmedge_process"),
         _ if is("wasi_ephemeral_crypto") => plugin("wasi_crypto"),
         _ if is("wasmedge_tensorflow") => plugin("wasmedge_tensorflow"),
@@ -62,7 +62,7 @@ pub(super) fn advice(import: &Import) -> String {
         {
             format!("drua offers WASI 0.2.0 to 0.2.12 and 0.3.0; `{module}` is another version: build with a released one")
         }
-        _ if is("wasi:nn/") => "drua offers wasi:nn@0.2.0-rc-2024-10-28 (ONNX)".to_owned(),
+        _ if is("wasi:nn/") => "wasi:nn is not offered yet".to_owned(),
         _ if is("wasi:keyvalue/") => "drua offers wasi:keyvalue@0.2.0-draft and @0.2.0-draft2".to_owned(),
         _ if is("wasi:config/") => "drua offers wasi:config@0.2.0-draft, -draft-2024-09-27 and -rc.1".to_owned(),
         _ if is("fermyon:spin") || is("spin:") || is("spin-") || module == "spin-http" => {
@@ -116,7 +116,6 @@ fn is_offered(name: &str) -> bool {
         }
         "wasi:keyvalue" => matches!(version, "0.2.0-draft" | "0.2.0-draft2"),
         "wasi:config" => matches!(version, "0.2.0-draft" | "0.2.0-draft-2024-09-27" | "0.2.0-rc.1"),
-        "wasi:nn" => version == "0.2.0-rc-2024-10-28",
         _ => false,
     }
 }

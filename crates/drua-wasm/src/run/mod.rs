@@ -36,7 +36,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-pub use settings::{InvalidSetting, Settings};
+pub use settings::{Directory, InvalidSetting, Settings};
 
 use crate::Prepared;
 use crate::artifact::{Kind, Target};

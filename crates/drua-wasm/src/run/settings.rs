@@ -1,6 +1,7 @@
 //! How a guest runs, as annotations say it (see [`drua_types::annotations`]).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use drua_types::Hint;
@@ -22,6 +23,19 @@ pub struct Settings {
     pub concurrency: Option<u32>,
     /// What `wasi:config` answers. Default: the environment.
     pub config: Option<BTreeMap<String, String>>,
+    /// The guest's directories, where no container has any. Default: those of the grants.
+    pub directories: Option<Vec<Directory>>,
+}
+
+/// A directory that a guest gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Where it is.
+    pub host: PathBuf,
+    /// What the guest calls it.
+    pub guest: String,
+    /// Whether the guest may only read.
+    pub read_only: bool,
 }
 
 /// An annotation has a value that makes no sense.
@@ -95,6 +109,7 @@ impl Settings {
             reuse: number(annotations::WASM_REUSE)?,
             concurrency: number(annotations::WASM_CONCURRENCY)?,
             config: config.transpose().map_err(InvalidSetting::Config)?,
+            directories: None,
         })
     }
 }

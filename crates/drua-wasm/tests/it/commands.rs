@@ -31,6 +31,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("commands::a_loop_ends_with_a_signal", a_loop_ends_with_a_signal),
         test("commands::a_blocked_read_ends_with_a_signal", a_blocked_read_ends_with_a_signal),
         test("commands::an_unprivileged_user", an_unprivileged_user),
+        test("commands::limits_say_which", limits_say_which),
+        test("commands::grants_narrow", grants_narrow),
     ]
 }
 
@@ -202,4 +204,37 @@ fn an_unprivileged_user() {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
     }
+}
+
+fn limits_say_which() {
+    let check = |module: &str, env: &str, expect: &str| {
+        let output = finish(Fixture::new(module).command(&["/app.wasm"], &[env]).spawn().expect("starting"));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(137) && text.contains(expect), "{expect}: {text}");
+    };
+    let grows = r#"(module (memory 1) (func (export "_start") (drop (memory.grow (i32.const 4096)))))"#;
+    check(
+        grows,
+        "TEST_MEMORY=67108864",
+        "the guest asked for 256.1 MiB of memory, and the container's limit is 64.0 MiB",
+    );
+    check(
+        "(module (memory 4096) (func (export \"_start\")))",
+        "TEST_MEMORY=67108864",
+        "the container's limit is 64.0 MiB",
+    );
+    check(r#"(module (table 4294967295 funcref) (func (export "_start")))"#, "A=1", "a table of 4294967295 elements");
+    check(SPIN, "TEST_ANNOTATION_dev.drua.wasm.timeout=0.2", "the guest ran longer than its limit of 0.2 s");
+}
+
+fn grants_narrow() {
+    let fixture = Fixture::new(ECHO);
+    let env = ["A=1", "B=2", "TEST_ANNOTATION_dev.drua.wasm.allow=env=A", "TEST_ANNOTATION_dev.drua.wasm.deny=all"];
+    let output = finish(fixture.command(&["/app.wasm"], &env).spawn().expect("starting"));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "A=1\0");
+    let fixture = Fixture::new(FILES);
+    fs::write(fixture.root().join("in.txt"), "some text").expect("writing");
+    let deny = "TEST_ANNOTATION_dev.drua.wasm.deny=dir";
+    let output = finish(fixture.command(&["/app.wasm"], &[deny]).spawn().expect("starting"));
+    assert_ne!(output.status.code(), Some(0), "it has no directory to open files in");
 }

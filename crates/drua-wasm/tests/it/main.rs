@@ -6,6 +6,7 @@ mod commands;
 mod compile;
 mod harness;
 mod serve;
+mod wasmedge;
 
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
         Some("guest") => return harness::guest_main(&args[1..]),
         _ => {}
     }
-    let trials = [commands::tests(), compile::tests(), serve::tests()].concat_trials();
+    let trials = [commands::tests(), compile::tests(), serve::tests(), wasmedge::tests()].concat_trials();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -22,6 +22,10 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("serve::termination_does_not_wait_for_ever", termination_does_not_wait_for_ever),
         test("serve::outgoing_requests", outgoing_requests),
         test("serve::addresses", addresses),
+        test("serve::a_deadline_ends_a_request", a_deadline_ends_a_request),
+        test("serve::instances_are_kept_when_asked_for", instances_are_kept_when_asked_for),
+        test("serve::http2_by_its_preface", http2_by_its_preface),
+        test("serve::a_guest_that_computes_holds_up_nobody", a_guest_that_computes_holds_up_nobody),
     ]
 }
 
@@ -39,7 +43,11 @@ impl Server {
     }
 
     fn start_in(fixture: Fixture) -> Self {
-        let env = ["WASMTIME_HTTP_PROXY_SOCKET_ADDR=127.0.0.1:0"];
+        Self::start_with(fixture, &[])
+    }
+
+    fn start_with(fixture: Fixture, env: &[&str]) -> Self {
+        let env = [&["WASMTIME_HTTP_PROXY_SOCKET_ADDR=127.0.0.1:0"], env].concat();
         let mut child = fixture.command(&["/app.wasm"], &env).spawn().expect("starting");
         let mut log = Lines::of(&mut child);
         let line = log.next();
@@ -227,4 +235,47 @@ fn addresses() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("listening");
     let address = taken.local_addr().expect("an address").to_string();
     fails(&address, &format!("error: cannot listen on {address}\n  Caused by: Address already in use"));
+}
+
+fn a_deadline_ends_a_request() {
+    let mut server = Server::start_with(Fixture::new(component()), &["TEST_ANNOTATION_dev.drua.wasm.timeout=0.3"]);
+    assert!(server.get("/spin").starts_with("HTTP/1.1 504 Gateway Timeout\r\n"));
+    assert!(server.log.next().contains("no answer within the limit of 0.3 s"));
+    is_hello(&server.get("/"));
+}
+
+fn instances_are_kept_when_asked_for() {
+    let server = Server::start_with(Fixture::new(component()), &["TEST_ANNOTATION_dev.drua.wasm.reuse=10"]);
+    let mut stream = server.connect();
+    for _ in 0..25 {
+        is_hello(&request(&mut stream, "/"));
+    }
+}
+
+fn a_guest_that_computes_holds_up_nobody() {
+    let server = Server::start();
+    let mut stuck: Vec<TcpStream> = (0..16).map(|_| server.connect()).collect();
+    stuck.iter_mut().for_each(|stream| send(stream, "/spin"));
+    is_hello(&server.get("/"));
+}
+
+/// The preface and an empty SETTINGS frame; the server's own SETTINGS come back.
+fn http2_by_its_preface() {
+    let server = Server::start();
+    let mut stream = server.connect();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").expect("sending");
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).expect("a frame");
+    assert_eq!(head[3], 4, "SETTINGS: {head:?}");
+    // HEADERS on stream 1, all by numbers of HPACK's static table but the authority: GET, /, http.
+    let headers = b"\x82\x84\x86\x01\x04test";
+    let frame = [&[0, 0, headers.len() as u8, 1, 5, 0, 0, 0, 1][..], headers].concat();
+    stream.write_all(&frame).expect("sending");
+    let mut text = Vec::new();
+    let mut buffer = [0; 1024];
+    while !String::from_utf8_lossy(&text).contains("hello from http") {
+        let length = stream.read(&mut buffer).expect("receiving");
+        assert!(length > 0, "{text:?}");
+        text.extend_from_slice(&buffer[..length]);
+    }
 }

@@ -133,6 +133,15 @@ pub(crate) struct ContainerArgs {
     /// Set a sysctl in the container
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Security")]
     sysctl: Vec<String>,
+    /// Allow a WebAssembly guest something: all, dir=/data:ro, env=NAME, net=db:3306, listen=8080, dns, http=HOST
+    #[arg(long, value_name = "GRANT", help_heading = "Security")]
+    wasm_allow: Vec<String>,
+    /// Deny a WebAssembly guest something, in the same words; the more specific wins
+    #[arg(long, value_name = "GRANT", help_heading = "Security")]
+    wasm_deny: Vec<String>,
+    /// Add an annotation of the OCI runtime specification
+    #[arg(long, value_name = "KEY=VALUE")]
+    annotation: Vec<String>,
     /// Add a group for the process
     #[arg(long, value_name = "GROUP", help_heading = "Security")]
     group_add: Vec<String>,

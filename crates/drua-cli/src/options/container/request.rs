@@ -6,6 +6,9 @@ use drua_api::models::{
     PortBinding,
 };
 
+use drua_types::annotations;
+use drua_types::grants::Grants;
+
 use super::ContainerArgs;
 use crate::options::limits::restart_policy;
 use crate::options::volume::Volume;
@@ -93,6 +96,19 @@ impl ContainerArgs {
         Ok(CreateRequest { name: self.name.clone(), platform, image: image.to_owned(), body })
     }
 
+    /// Annotations, with the grants of a Wasm guest among them.
+    fn annotations(&self) -> anyhow::Result<HashMap<String, String>> {
+        let mut annotations = key_values(&self.annotation);
+        let (allow, deny) = (self.wasm_allow.join(","), self.wasm_deny.join(","));
+        Grants::parse(&allow, &deny)?;
+        for (key, value) in [(annotations::WASM_ALLOW, allow), (annotations::WASM_DENY, deny)] {
+            if !value.is_empty() {
+                annotations.insert(key.to_owned(), value);
+            }
+        }
+        Ok(annotations)
+    }
+
     fn host_config(
         &self,
         network: &str,
@@ -100,6 +116,7 @@ impl ContainerArgs {
         ports: impl Iterator<Item = (String, Vec<PortBinding>)>,
     ) -> anyhow::Result<HostConfig> {
         let mut host = HostConfig {
+            annotations: some_map(self.annotations()?),
             binds: some(binds),
             mounts: some(self.mount.iter().map(|text| mount::parse(text)).collect::<anyhow::Result<Vec<_>>>()?),
             tmpfs: some_map(self.tmpfs.iter().map(|text| {
