@@ -1,5 +1,6 @@
 //! `drua wasm`: the arguments are the command line's, the work is the WebAssembly host's.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -164,7 +165,7 @@ fn listing(entries: &[drua_wasm::Entry]) -> String {
         let age = if age < 3600 { format!("{} min", age / 60) } else { format!("{} h", age / 3600) };
         let usable = if entry.usable { "yes" } else { "no" };
         let module = entry.module.get(..12).unwrap_or(&entry.module);
-        text.push_str(&format!("{module:<16}{:<12}{age:<10}{usable:<8}{}\n", size(entry.bytes), entry.engine));
+        let _ = writeln!(text, "{module:<16}{:<12}{age:<10}{usable:<8}{}", size(entry.bytes), entry.engine);
     }
     text
 }
@@ -173,8 +174,8 @@ fn describe(file: &Path, found: &Inspection) -> String {
     let mut text = format!("{}: {}, {}\n", file.display(), found.kind, size(found.bytes));
     let mut section = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
-            text.push_str(&format!("\n{title}:\n"));
-            lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+            let _ = writeln!(text, "\n{title}:");
+            text.extend(lines.iter().map(|line| format!("  {line}\n")));
         }
     };
     section("It may", found.capabilities.iter().map(|(what, by)| format!("{what}  ({})", shorten(by))).collect());
@@ -198,7 +199,7 @@ fn shorten(imports: &[String]) -> String {
     const SHOWN: usize = 3;
     let mut text = imports.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     if imports.len() > SHOWN {
-        text.push_str(&format!(" and {} more", imports.len() - SHOWN));
+        let _ = write!(text, " and {} more", imports.len() - SHOWN);
     }
     text
 }

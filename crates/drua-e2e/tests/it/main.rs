@@ -7,6 +7,7 @@
 
 mod clients;
 mod compose;
+mod containerd;
 mod crash;
 mod exec;
 mod faults;
