@@ -122,6 +122,24 @@ impl Layers {
         Ok(self.names()?.iter().filter_map(|name| format!("sha256:{name}").parse().ok()).collect())
     }
 
+    /// Makes a directory elsewhere serve as a layer: `fs` becomes a link to it. A layer that is there stays.
+    pub(crate) fn link(&self, chain_id: &Digest, target: &Path, size: u64) -> Result<(), StorageError> {
+        let made = tempfile::Builder::new().prefix(&format!(".tmp-{}-", chain_id.short())).tempdir_in(&self.dir);
+        let dir = made.map_err(StorageError::file("create a directory in", &self.dir))?;
+        let fill = || -> io::Result<()> {
+            fs_err::os::unix::fs::symlink(target, dir.path().join("fs"))?;
+            let record = LayerRecord { version: 1, size };
+            fs_err::write(dir.path().join("layer.json"), serde_json::to_vec(&record)?)
+        };
+        fill().map_err(StorageError::file("write in", dir.path()))?;
+        match fs_err::rename(dir.path(), self.dir.join(chain_id.hex())) {
+            Ok(()) => drop(dir.keep()),
+            Err(_) if self.has(chain_id) => {}
+            Err(error) => return Err(StorageError::file("publish", dir.path())(error)),
+        }
+        Ok(())
+    }
+
     /// Takes a layer out of use at once, by a rename; [`Layers::delete`] of the returned name does the slow part.
     pub(crate) fn retire(&self, chain_id: &Digest) -> Result<String, StorageError> {
         // Unique even if an earlier removal of the same layer failed half-way.

@@ -72,7 +72,7 @@ pub use load::{LoadError, LoadEvent, Loaded};
 pub use lookup::LookupError;
 pub use manifests::{ManifestInfo, ManifestKind};
 pub use partial::{Begin, BlobWriter, ReceiveError};
-pub use receive::{Blob, NewImage, Plan, Receiving, Selection};
+pub use receive::{Blob, LinkedLayer, NewImage, Plan, Receiving, Selection};
 pub use remove::{Force, ImageUse, RemoveError, Removed};
 pub use save::SaveError;
 pub use storage::StorageError;

@@ -9,6 +9,7 @@ pub mod fork;
 pub mod mount_attr;
 pub mod mount_ns;
 pub mod netns;
+pub mod overlay;
 pub mod pidfd;
 pub mod root_fs;
 pub mod seccomp;
