@@ -50,6 +50,12 @@ impl Engine {
         self.shared.store.save(names, platform, out).map_err(Error::image("save the images"))
     }
 
+    /// Tells that a build has made an image.
+    pub fn image_built(&self, id: &Digest, names: &[String]) {
+        self.image_event("build", id, None);
+        names.iter().for_each(|name| self.image_event("tag", id, Some(name)));
+    }
+
     /// Gives an image another name. Blocking.
     ///
     /// # Errors

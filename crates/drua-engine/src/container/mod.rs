@@ -9,6 +9,7 @@ mod host_files;
 pub mod log_attributes;
 mod spec;
 mod state;
+pub mod step;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,6 +1,8 @@
 //! One file a group of routes.
 
 pub(crate) mod attach;
+pub(crate) mod build;
+mod build_stream;
 pub(crate) mod containers;
 pub(crate) mod exec;
 pub(crate) mod extras;

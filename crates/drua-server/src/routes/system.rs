@@ -307,7 +307,7 @@ pub(crate) async fn disk_usage(engine: Engine) -> Reply {
             "Images": images,
             "Containers": listed.collect::<Vec<_>>(),
             "Volumes": volumes.collect::<Vec<_>>(),
-            "BuildCache": [],
+            "BuildCache": super::build::disk_usage(&engine),
         });
         http::json(&answer)
     })
