@@ -5,6 +5,7 @@
 //! Nothing here retries, starts a daemon or prints.
 
 mod body;
+mod build;
 mod containers;
 mod exec;
 mod hijack;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use body::{ByteStream, FrameStream, JsonStream, RequestBody};
+pub use build::BuildPruned;
 pub use containers::{AttachOptions, ListContainers, LogsOptions, RemoveContainer, StopOptions, WaitCondition, Waiter};
 pub use hijack::{Attached, AttachedInput};
 pub use images::{ImportOptions, ListImages};

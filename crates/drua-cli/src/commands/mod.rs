@@ -1,6 +1,8 @@
 //! The commands, one file each: its options, and what it does with them.
 
 mod attach;
+mod build;
+mod builder;
 mod completion;
 mod compose;
 mod container;
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Stats(stats::Stats),
     Port(port::Port),
     Export(export::Export),
+    Build(Box<build::Build>),
+    Builder(builder::Builder),
     Images(images::Images),
     Load(load::Load),
     Save(save::Save),
@@ -105,10 +109,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "attach", "exec", "wait", "top", "stats", "update", "port", "export",
         ],
     ),
-    ("Images", &["images", "load", "save", "import", "tag", "rmi", "history", "manifest"]),
+    ("Images", &["build", "images", "load", "save", "import", "tag", "rmi", "history", "manifest"]),
     ("Projects", &["compose"]),
     ("WebAssembly", &["wasm"]),
-    ("Objects", &["container", "image", "network", "volume", "system"]),
+    ("Objects", &["container", "image", "network", "volume", "builder", "system"]),
     ("The daemon", &["inspect", "events", "info", "version", "daemon", "completion"]),
 ];
 
@@ -136,6 +140,8 @@ impl Command {
             Self::Stats(command) => command.run(ctx).await,
             Self::Port(command) => command.run(ctx).await,
             Self::Export(command) => command.run(ctx).await,
+            Self::Build(command) => command.run(ctx).await,
+            Self::Builder(command) => command.run(ctx).await,
             Self::Images(command) => command.run(ctx).await,
             Self::Load(command) => command.run(ctx).await,
             Self::Save(command) => command.run(ctx).await,
