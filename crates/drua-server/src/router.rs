@@ -11,7 +11,8 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::http::{Body, Call, Failure, Query, Reply, RequestBody, Version};
 use crate::routes::{
-    attach, containers, exec, extras, files, images, logs, networks, registry, stats, swarm, system, top, volumes,
+    attach, build, containers, exec, extras, files, images, logs, networks, registry, stats, swarm, system, top,
+    volumes,
 };
 
 /// Answers one request.

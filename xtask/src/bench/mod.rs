@@ -3,6 +3,7 @@
 //! Every round runs each subject once, in reverse order every other round, after one round that does not count. Peers
 //! that are not installed are left out. The table goes to stdout and into docs/performance.md.
 
+mod builds;
 mod living;
 mod memory;
 mod peers;
@@ -38,6 +39,7 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     let mut subjects = drua_subjects(&daemon)?;
     let dockerd = peers::Dockerd::start(&dir)?;
     subjects.extend(peers::subjects(&dir, dockerd.as_ref())?);
+    subjects.extend(builds::subjects(&daemon, dockerd.as_ref().map(peers::Dockerd::host))?);
     let mut rows = interleave(&subjects, rounds)?;
     rows.extend(living::measure(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);

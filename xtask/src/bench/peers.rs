@@ -114,6 +114,11 @@ pub(super) struct Dockerd {
 }
 
 impl Dockerd {
+    /// Its address.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     pub(super) fn start(dir: &Path) -> Result<Option<Self>> {
         let Some(program) = binary::on_path("dockerd") else {
             steps::say("without dockerd: not installed");

@@ -14,10 +14,10 @@ use drua_build::{
     MountContent, NamedContext, Network, Output, PortError, Provenance, PruneOptions, Received, RunOptions, RunStep,
     StepRunner, Stream,
 };
-use drua_engine::Engine;
 use drua_engine::container::step::{Step, StepMount, StepSource};
 use drua_engine::container::{Config, HostConfig, NetworkMode, Resources, Ulimit};
-use drua_types::{Classify, ErrorKind, Hint as _, Platform, error_chain};
+use drua_engine::{Credentials, Engine, PullImage};
+use drua_types::{Classify, ErrorKind, Hint as _, ImageRef, Platform, error_chain};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -101,6 +101,7 @@ pub(crate) async fn build(engine: Engine, call: Call) -> Reply {
         }
     };
     let quiet = call.query.flag("q");
+    let credentials = RegistryConfig::read(&call);
     let version = call.query.get("version").unwrap_or("1").to_owned();
     let events = extra.events;
     let mut request = request(&call.query)?;
@@ -142,7 +143,7 @@ pub(crate) async fn build(engine: Engine, call: Call) -> Reply {
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let _context = context;
-        let port = Port { engine: engine.clone(), runtime };
+        let port = Port { engine: engine.clone(), credentials, runtime };
         let hosts = Hosts { store: engine.store(), runner: &port, images: &port };
         let report = Report::new(sender.clone(), quiet, events);
         let built = builder.build(hosts, &request, &|event| report.event(event), &cancel);
@@ -379,6 +380,7 @@ pub(crate) fn disk_usage(engine: &Engine) -> Vec<Value> {
 /// The builder's ports: the engine's sandbox and images.
 struct Port {
     engine: Engine,
+    credentials: RegistryConfig,
     runtime: tokio::runtime::Handle,
 }
 
@@ -406,11 +408,56 @@ impl StepRunner for Port {
 }
 
 impl ImageSource for Port {
-    fn pull(&self, name: &str, _platform: &Platform, _cancel: &Cancel) -> Result<(), PortError> {
-        Err(PortError {
-            message: format!("`{name}` is not here, and images cannot be pulled yet: load or import it"),
-            kind: ErrorKind::NotFound,
-        })
+    fn pull(&self, name: &str, platform: &Platform, cancel: &Cancel) -> Result<(), PortError> {
+        let failed = |message: String, kind| PortError { message, kind };
+        let image: ImageRef = name.parse().map_err(|error| failed(format!("{error}"), ErrorKind::Invalid))?;
+        // The builder's own platform is what a pull takes without one; then any image that runs here will do.
+        let platform = Some(platform.clone()).filter(|platform| *platform != Platform::host());
+        let credentials = self.credentials.of(&image);
+        let request = PullImage { image, all_tags: false, platform, credentials };
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        cancel.on_cancel(move || {
+            // The pull may have ended just now.
+            let _: Result<(), ()> = stop.send(());
+        });
+        let (sender, mut events) = tokio::sync::mpsc::channel(64);
+        let engine = self.engine.clone();
+        let pulling = self.runtime.spawn(async move {
+            tokio::select! {
+                pulled = engine.pull(request, sender) => pulled.map_err(|error| (error_chain(&error), error.kind())),
+                Ok(()) = stopped => Err(("canceled".to_owned(), ErrorKind::Unavailable)),
+            }
+        });
+        while events.blocking_recv().is_some() {}
+        match self.runtime.block_on(pulling) {
+            Ok(pulled) => pulled.map_err(|(message, kind)| failed(message, kind)),
+            Err(panic) => Err(failed(panic.to_string(), ErrorKind::Internal)),
+        }
+    }
+}
+
+/// What the client says about registries: `X-Registry-Config`, one entry a registry.
+#[derive(Debug, Default)]
+struct RegistryConfig(BTreeMap<String, Value>);
+
+impl RegistryConfig {
+    fn read(call: &Call) -> Self {
+        let Some(text) = call.header("x-registry-config") else { return Self::default() };
+        let engines = [&base64::engine::general_purpose::URL_SAFE, &base64::engine::general_purpose::STANDARD];
+        let decoded = engines.iter().find_map(|engine| engine.decode(text).ok());
+        // Without it images are pulled as by anybody.
+        Self(decoded.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
+    }
+
+    fn of(&self, image: &ImageRef) -> Credentials {
+        let names = match image.domain() {
+            "docker.io" => vec!["https://index.docker.io/v1/", "docker.io"],
+            domain => vec![domain],
+        };
+        let https = format!("https://{}", image.domain());
+        let entry = names.into_iter().chain([https.as_str()]).find_map(|name| self.0.get(name));
+        let header = entry.map(|entry| base64::engine::general_purpose::URL_SAFE.encode(entry.to_string()));
+        header.and_then(|header| Credentials::from_header(&header).ok()).unwrap_or_default()
     }
 }
 

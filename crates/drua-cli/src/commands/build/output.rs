@@ -70,7 +70,7 @@ impl Destination {
         let keep = match self {
             Self::Image | Self::CacheOnly => return Ok(()),
             Self::Archive { dest, keep } => {
-                let mut archive = client.image_save(&[id.to_owned()]).await?;
+                let mut archive = client.image_save(&[id.to_owned()], None).await?;
                 let mut out = Out::open(dest.as_ref(), ctx)?;
                 while let Some(piece) = archive.next().await {
                     out.write(&piece?)?;
