@@ -158,7 +158,7 @@ fn events(api: &Api, rounds: usize) -> Result<Row> {
             times.push(taken);
         }
     }
-    if rounds % 2 == 0 {
+    if rounds.is_multiple_of(2) {
         api.call("POST", &format!("/containers/bench-other/rename?name={TARGET}"), &Value::Null)?;
     }
     Ok(Row::times("an event to 100 listeners", "drua", times))
