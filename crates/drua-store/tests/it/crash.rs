@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 use drua_store::{OpenError, Store};
 
 use crate::fixture::{Oci, Scratch, Tar, layer, names};
+use crate::receive::Remote;
 
 const DIR: &str = "DRUA_STORE_TEST_CHILD";
+/// The child pulls instead of loading.
+const PULLS: &str = "DRUA_STORE_TEST_CHILD_PULLS";
 
 /// Big enough that a poll sees each step.
 fn archive() -> Vec<u8> {
@@ -15,11 +18,23 @@ fn archive() -> Vec<u8> {
     Oci::default().image("x:1", layers.collect()).archive()
 }
 
-/// Not a test of its own: what [`killed_at_every_step`] starts and kills.
+fn remote() -> Remote {
+    let text: String = (0..4_000_000_u32).map(|n| char::from(b'a' + (n % 23) as u8)).collect();
+    Remote::new((0..3).map(|n| Tar::new().file(&format!("{n}"), &format!("{n}{text}")).end()).collect())
+}
+
+/// Not a test of its own: what the tests below start and kill.
 #[test]
 fn child() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let store = Store::open(Path::new(&dir)).unwrap();
+    if std::env::var_os(PULLS).is_some() {
+        let remote = remote();
+        loop {
+            remote.pull(&store, "x:1");
+            store.remove("x:1", drua_store::Force::No, &|_| None).unwrap();
+        }
+    }
     let archive = archive();
     loop {
         store.load(&mut &*archive, None, &mut |_| {}).unwrap();
@@ -84,6 +99,49 @@ fn killed_at_every_step() {
 }
 
 #[test]
+fn a_pull_killed_at_every_step_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries = |path: &str| std::fs::read_dir(dir.path().join(path)).into_iter().flatten().flatten();
+    let list = |path: &str| entries(path).count();
+    let partial =
+        || -> u64 { entries("content/partial").filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum() };
+    let steps: [&dyn Fn() -> bool; 5] = [
+        &|| partial() > 500_000_u64,
+        &|| list("content/partial") > 1,
+        &|| list("content/partial") > 2 && partial() > 11_000_000,
+        &|| list("content/blobs/sha256") > 0,
+        &|| list("layers") > 2,
+    ];
+    let remote = remote();
+    for (number, reached) in steps.iter().enumerate() {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "crash::child"]).env(DIR, dir.path()).env(PULLS, "1");
+        let child = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !reached() {
+            assert!(Instant::now() < deadline, "step {number} was never seen");
+            std::thread::yield_now();
+        }
+        drop(child);
+        let store = Store::open(dir.path()).unwrap();
+        store.sweep(&|_| None).unwrap();
+        let report = store.check(drua_store::Repair::No, &|_| None).unwrap();
+        assert_eq!(report.problems, [], "step {number}");
+        remote.pull(&store, "again:1");
+        let image = store.get("again:1", None).unwrap();
+        for (number, root) in store.layers(&image).unwrap().iter().rev().enumerate() {
+            assert_eq!(std::fs::metadata(root.join(number.to_string())).unwrap().len(), 4_000_001);
+        }
+        assert_eq!(store.check(drua_store::Repair::No, &|_| None).unwrap().problems, [], "step {number}");
+        for image in store.list().unwrap() {
+            store.remove(image.id.as_str(), drua_store::Force::Yes, &|_| None).unwrap();
+        }
+        store.prune_partials().unwrap();
+    }
+    assert_eq!((list("layers"), list("content/blobs/sha256"), list("content/partial")), (0, 0, 0));
+}
+
+#[test]
 fn leftovers_are_cleaned_at_open() {
     let Scratch { store, dir } = Scratch::new();
     drop(store);
@@ -142,6 +200,16 @@ fn a_full_disk_leaves_the_store_as_it_was() {
         assert_eq!(names(&root.join("layers")).len(), 1);
         assert_eq!(names(&root.join("content/blobs/sha256")).len(), 3);
     }
+    // The same for a pull: while its blob is written, and while the layer is unpacked beside it.
+    for bytes in [8 << 20, 3 << 20] {
+        let text =
+            Remote::new(vec![Tar::new().file("f", &"x".repeat(bytes)).end()]).try_pull(&store, "big:1").unwrap_err();
+        assert!(text.contains("No space left on device"), "{text}");
+        assert_eq!(names(&root.join("layers")).len(), 1);
+        store.prune_partials().unwrap();
+        assert_eq!(store.disk_usage().unwrap().partial_bytes, 0);
+    }
     assert_eq!(store.list().unwrap().len(), 1);
+    assert_eq!(store.check(drua_store::Repair::No, &|_| None).unwrap().problems, []);
     store.load(&mut &*layer_of(100_000).archive(), None, &mut |_| {}).unwrap();
 }

@@ -12,5 +12,6 @@ mod load;
 mod lookup;
 mod receive;
 mod remove;
+mod roundtrip;
 mod save;
 mod wasm;

@@ -10,13 +10,13 @@ use tar::EntryType;
 use crate::fixture::{INDEX, LAYER, MANIFEST, Oci, Scratch, Tar, gzip, host_config, layer, names};
 
 /// An image as a registry has it.
-struct Remote {
+pub(crate) struct Remote {
     oci: Oci,
     top: Blob,
 }
 
 impl Remote {
-    fn new(layers: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn new(layers: Vec<Vec<u8>>) -> Self {
         let mut oci = Oci::default();
         let descriptor = oci.manifest(layers, host_config());
         let top = blob(&descriptor);
@@ -47,12 +47,30 @@ impl Remote {
     }
 
     /// Everything at once.
-    fn pull(&self, store: &Store, name: &str) {
-        let receiving = store.receive().unwrap();
-        for blob in self.plan(&receiving, None).blobs() {
-            bring(&receiving, &blob, self.bytes(&blob.digest));
+    pub(crate) fn pull(&self, store: &Store, name: &str) {
+        self.try_pull(store, name).unwrap();
+    }
+
+    /// Layer by layer, each unpacked while it is written in pieces.
+    pub(crate) fn try_pull(&self, store: &Store, name: &str) -> Result<(), String> {
+        let text = |error: &dyn std::error::Error| drua_types::error_chain(error);
+        let receiving = store.receive().map_err(|error| text(&error))?;
+        for layer in &self.plan(&receiving, None).layers {
+            let bytes = self.bytes(&layer.digest);
+            let begun = receiving.begin(&layer.blob()).map_err(|error| text(&error))?;
+            std::thread::scope(|scope| {
+                let unpacking = scope.spawn(|| receiving.unpack(layer, &mut |_| {}).map_err(|error| text(&error)));
+                if let Begin::Write(mut writer) = begun {
+                    let from = usize::try_from(writer.written()).unwrap();
+                    for piece in bytes[from..].chunks(64 << 10) {
+                        writer.write(piece).map_err(|error| text(&error))?;
+                    }
+                    writer.finish().map_err(|error| text(&error))?;
+                }
+                unpacking.join().unwrap()
+            })?;
         }
-        store.commit(&receiving, &[self.image(name)]).unwrap();
+        store.commit(&receiving, &[self.image(name)]).map(drop).map_err(|error| text(&error))
     }
 }
 
