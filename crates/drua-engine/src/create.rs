@@ -65,8 +65,8 @@ impl Engine {
     pub async fn create(&self, request: CreateContainer) -> Result<Created> {
         blocking::beside(drua_runtime::cgroup::expect_joins);
         let shared = self.shared.clone();
-        // The lease goes after the container can be seen as the image's user.
-        let (container, warnings, _lease) = blocking::run(move || create(&shared, request)).await?;
+        // The leases go after the container can be seen as the images' user.
+        let (container, warnings, _leases) = blocking::run(move || create(&shared, request)).await?;
         let id = container.id.clone();
         self.shared.events.publish(Scope::Container, "create", id.as_str(), container.event_attributes());
         let handle = actor::spawn(self.shared.clone(), container, None);
@@ -75,7 +75,7 @@ impl Engine {
     }
 }
 
-fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, Vec<String>, Lease)> {
+fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, Vec<String>, Vec<Lease>)> {
     if request.config.image.is_empty() {
         return Err(Error::NoImage);
     }
@@ -109,7 +109,8 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
     let requests = network_requests(shared, &request.host.network_mode, request.networks)?;
     let name = take_name(shared, request.name.as_deref(), &id)?;
     let undo = Undo { shared, name: &name, dir: shared.config.container_dir(&id), armed: true };
-    let mounts = resolve_mounts(shared, &config, &request.host, &layers)?;
+    let mut leases = vec![lease];
+    let mounts = resolve_mounts(shared, &config, &request.host, &layers, &mut leases)?;
     make_dirs(&undo.dir)?;
     let container = Container {
         id,
@@ -137,7 +138,7 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
     };
     shared.save(&container)?;
     undo.disarm();
-    Ok((container, warnings, lease))
+    Ok((container, warnings, leases))
 }
 
 /// Gives the name back and removes the directory unless creation succeeded.
@@ -371,6 +372,7 @@ fn resolve_mounts(
     config: &Config,
     host: &HostConfig,
     layers: &[PathBuf],
+    leases: &mut Vec<Lease>,
 ) -> Result<Vec<MountPoint>> {
     let mut mounts: Vec<MountPoint> = Vec::new();
     for request in &host.mounts {
@@ -378,7 +380,16 @@ fn resolve_mounts(
         if mounts.iter().any(|mount| mount.destination == destination) {
             return Err(Error::Invalid(format!("Duplicate mount point: {}", destination.display())));
         }
-        mounts.push(resolve_mount(shared, request, destination, layers)?);
+        mounts.push(match request.kind {
+            MountKind::Image => {
+                let (mount, lease) = crate::image_mount::resolve(shared, request, destination)?;
+                leases.push(lease);
+                mount
+            }
+            MountKind::Bind | MountKind::Volume | MountKind::Tmpfs => {
+                resolve_mount(shared, request, destination, layers)?
+            }
+        });
     }
     for path in &config.volumes {
         let destination = clean(Path::new(path))?;
@@ -441,9 +452,11 @@ fn resolve_mount(
         tmpfs_options: request.tmpfs_options.clone(),
         anonymous: false,
         no_copy: request.no_copy,
+        lowers: Vec::new(),
     };
     match request.kind {
-        MountKind::Tmpfs => {}
+        // An image is not mounted by its path.
+        MountKind::Tmpfs | MountKind::Image => {}
         MountKind::Bind => {
             mount.source = PathBuf::from(request.source.as_deref().unwrap_or_default());
             if !mount.source.is_absolute() {

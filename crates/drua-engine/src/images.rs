@@ -7,7 +7,7 @@ use std::sync::Arc;
 use drua_store::{Annotate, CheckReport, Force, Image, ImageUse, Import, LoadEvent, Loaded, Removed, Repair};
 use drua_types::{Digest, ImageRef, Platform};
 
-use crate::container::Container;
+use crate::container::{Container, MountKind, MountPoint};
 use crate::engine::Engine;
 use crate::events::Scope;
 use crate::{Error, Result};
@@ -161,7 +161,11 @@ impl Engine {
 
 /// A container that uses an image, a running one if there is one.
 fn image_use(containers: &[Arc<Container>], id: &Digest) -> Option<ImageUse> {
-    let mut users = containers.iter().filter(|container| container.image == *id);
+    let mounts_it = |container: &Container| {
+        let named = |mount: &&MountPoint| mount.kind == MountKind::Image && mount.name.as_deref() == Some(id.as_str());
+        container.mounts.iter().any(|mount| named(&mount))
+    };
+    let mut users = containers.iter().filter(|container| container.image == *id || mounts_it(container));
     let of = |container: &Arc<Container>| ImageUse {
         container_id: container.id.to_string(),
         running: container.state.status.is_running(),

@@ -44,6 +44,18 @@ pub(crate) fn open(layers: &[PathBuf], path: &Path) -> Option<std::fs::File> {
     None
 }
 
+/// Whether nothing of the layers below shows through at a directory: it is whited out, opaque, or something else here.
+pub(crate) fn hides_below(root: &Root, path: &Path) -> bool {
+    path.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()).any(|ancestor| {
+        match root.open_no_links(ancestor, OFlags::PATH | OFlags::NOFOLLOW) {
+            Ok(fd) => rustix::fs::fstat(&fd).is_ok_and(|stat| {
+                FileType::from_raw_mode(stat.st_mode) != FileType::Directory || is_opaque(&root_dir(root, ancestor))
+            }),
+            Err(_) => false,
+        }
+    })
+}
+
 /// Whether this layer whites `path` out, or one of its parents is opaque.
 fn is_hidden_below(root: &Root, path: &Path) -> bool {
     let mut ancestors = path.ancestors().filter(|ancestor| *ancestor != Path::new("/"));

@@ -26,6 +26,7 @@ mod events;
 mod execs;
 mod files;
 mod foreign;
+mod image_mount;
 mod images;
 mod layered;
 mod log_changes;

@@ -138,6 +138,9 @@ impl Engine {
         let name = recorded_name(image)?;
         let id = top.descriptor.digest.clone();
         let up_to_date = !self.bring(&source, top, &name, image, platform, progress).await?;
+        if !up_to_date {
+            self.precompile(vec![id.clone()]);
+        }
         progress.step(PullEvent::Digest(id.clone())).await;
         progress.step(PullEvent::Done { image: image.familiar(), up_to_date }).await;
         self.image_event("pull", &id, Some(&image.familiar()));

@@ -186,6 +186,21 @@ impl Store {
         Ok(paths)
     }
 
+    /// A directory with nothing in it, for overlays that need one more layer. It is never swept.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn empty_layer(&self) -> Result<PathBuf, UnpackError> {
+        let empty = empty_layer();
+        if !self.layers.has(&empty) {
+            let _one_at_a_time = self.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
+            let batch = Batch::new(&self.layers, self.limits);
+            batch.add_empty(&empty)?;
+            batch.publish()?;
+        }
+        Ok(self.layers.path(&empty))
+    }
+
     /// A blob of the store, for whoever copies images elsewhere.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! drua: Linux containers and WebAssembly side by side, behind the Docker API.
 //!
-//! One binary, five roles. The role is chosen here, before any thread or runtime exists, since the shim has to fork while
-//! it has one thread. The fifth role, a container's init, is a fork of the shim and never comes through `main`.
+//! One binary, six roles. The role is chosen here, before any thread or runtime exists, since the shim has to fork while
+//! it has one thread. The sixth role, a container's init, is a fork of the shim and never comes through `main`.
 
 mod precompile;
 mod wasm;

@@ -42,7 +42,7 @@ fn pss(pid: u32) -> Result<u64> {
 }
 
 /// A line of a file in `/proc/<pid>`, in KiB.
-fn field(pid: u32, file: &str, key: &str) -> Result<u64> {
+pub(super) fn field(pid: u32, file: &str, key: &str) -> Result<u64> {
     let text = fs_err::read_to_string(format!("/proc/{pid}/{file}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(key));
     let number = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.trim().parse().ok());

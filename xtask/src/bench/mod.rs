@@ -3,6 +3,7 @@
 //! Every round runs each subject once, in reverse order every other round, after one round that does not count. Peers
 //! that are not installed are left out. The table goes to stdout and into docs/performance.md.
 
+mod archives;
 mod builds;
 mod living;
 mod memory;
@@ -43,6 +44,7 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     let mut rows = interleave(&subjects, rounds)?;
     rows.extend(living::measure(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);
+    rows.extend(archives::rows(&daemon, dockerd.as_ref(), rounds)?);
     rows.push(cold_start(&mut daemon, rounds)?);
     let text = table::render(&rows, rounds)?;
     steps::print(&text);

@@ -70,7 +70,7 @@ pub(super) fn subjects(dir: &Path, dockerd: Option<&Dockerd>) -> Result<Vec<Subj
     Ok(subjects)
 }
 
-fn docker(host: &str) -> Cmd {
+pub(super) fn docker(host: &str) -> Cmd {
     Cmd::new("docker").env("DOCKER_HOST", host).env("HOME", "/nonexistent")
 }
 
@@ -114,7 +114,7 @@ pub(super) struct Dockerd {
 }
 
 impl Dockerd {
-    /// Its address.
+    /// Where it listens, for `DOCKER_HOST`.
     pub(super) fn host(&self) -> &str {
         &self.host
     }

@@ -314,3 +314,28 @@ fn a_container_in_the_making_keeps_its_image() {
         println!("{created} containers");
     });
 }
+
+#[test]
+fn an_image_is_mounted_in_another_ones_container() {
+    let Some(daemon) = busybox() else { return };
+    let data = Image::linux("data:1")
+        .rootfs(Rootfs::new().file("models/small.bin", 0o644, "weights").file("top", 0o644, "t"))
+        .rootfs(Rootfs::new().file("models/.wh.gone", 0o644, "").file("models/second", 0o644, "2"));
+    load(&daemon, &data.config("Cmd", json!(["/none"])));
+    let mount = "type=image,source=data:1,target=/data";
+    let run = daemon.docker(["run", "--rm", "--mount", mount, "busybox", "cat", "/data/models/small.bin", "/data/top"]);
+    run.run().prints("weightst").ok();
+    let sub = "type=image,source=data:1,target=/data,image-subpath=models";
+    let run = daemon.docker(["run", "--rm", "--mount", sub, "busybox", "ls", "/data"]);
+    run.run().prints("second\nsmall.bin\n").ok();
+    let run = daemon.docker(["run", "--rm", "--mount", mount, "busybox", "touch", "/data/new"]).run();
+    run.exits(1).complains("Read-only file system");
+    daemon.docker(["create", "--name", "user", "--mount", mount, "busybox"]).run().ok();
+    daemon.docker(["rmi", "data:1"]).run().exits(1).complains("conflict");
+    daemon.docker(["image", "prune", "-af"]).run().ok();
+    assert_eq!(daemon.docker(["inspect", "-f", "{{(index .Mounts 0).Type}}", "user"]).run().ok(), "image");
+    daemon.docker(["rm", "user"]).run().ok();
+    daemon.docker(["rmi", "data:1"]).run().ok();
+    let missing = daemon.docker(["create", "--mount", mount, "busybox"]).run();
+    missing.exits(1).complains("No such image: data:1");
+}

@@ -124,6 +124,8 @@ pub enum MountKind {
     Volume,
     /// Memory.
     Tmpfs,
+    /// The root filesystem of an image, to be read.
+    Image,
 }
 
 /// A mount as the client asked for it.
@@ -131,7 +133,7 @@ pub enum MountKind {
 pub struct MountRequest {
     /// What to mount.
     pub kind: MountKind,
-    /// Host path (bind), volume name (volume; `None` makes an anonymous one).
+    /// Host path (bind), volume name (volume; `None` makes an anonymous one), image (image).
     pub source: Option<String>,
     /// Absolute path in the container.
     pub destination: PathBuf,
@@ -143,7 +145,7 @@ pub struct MountRequest {
     pub create_source: bool,
     /// Whether an empty volume is left empty.
     pub no_copy: bool,
-    /// Path within the volume.
+    /// Path within the volume or image.
     pub subpath: Option<PathBuf>,
     /// Options of a tmpfs (`size=64m`, `mode=1777`).
     pub tmpfs_options: Vec<String>,

@@ -42,9 +42,9 @@ pub enum Hull {
 /// A mount as it was resolved at create time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountPoint {
-    /// Bind, volume or tmpfs.
+    /// Bind, volume, tmpfs or image.
     pub kind: MountKind,
-    /// Volume name, for volumes.
+    /// Volume name, for volumes; image id, for images.
     pub name: Option<String>,
     /// Path on the host; empty for tmpfs.
     pub source: PathBuf,
@@ -62,6 +62,9 @@ pub struct MountPoint {
     pub anonymous: bool,
     /// Whether an empty volume must not be filled from the image.
     pub no_copy: bool,
+    /// Directories that make an image's root filesystem, topmost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lowers: Vec<PathBuf>,
 }
 
 /// An immutable picture of a container; a new one replaces it whenever something changes.

@@ -183,6 +183,7 @@ fn mount(mount: &MountPoint) -> MountSpec {
             };
             MountSource::Bind { source: mount.source.clone(), propagation, recursive: true }
         }
+        MountKind::Image => MountSource::Image { lowers: mount.lowers.clone() },
         MountKind::Tmpfs => {
             let mut size = None;
             options.retain(|option| match option.strip_prefix("size=").map(str::parse::<ByteSize>) {

@@ -196,6 +196,11 @@ pub enum MountSource {
         /// Its size in bytes; the kernel's default is half the memory.
         size: Option<u64>,
     },
+    /// Unpacked layers of an image, merged by overlayfs and always read-only.
+    Image {
+        /// Absolute paths of directories, topmost first; at least two, which is what overlayfs needs without an upper one.
+        lowers: Vec<PathBuf>,
+    },
 }
 
 /// Mount propagation, by its name in fstab.

@@ -42,7 +42,7 @@ pub(super) fn rootfs_propagation(spec: &ContainerSpec) -> Option<&'static str> {
     let any = |wanted: &[Propagation]| {
         spec.mounts.iter().any(|mount| match mount.source {
             MountSource::Bind { propagation, .. } => wanted.contains(&propagation),
-            MountSource::Tmpfs { .. } => false,
+            MountSource::Tmpfs { .. } | MountSource::Image { .. } => false,
         })
     };
     if any(&[Propagation::RShared, Propagation::Shared]) {
@@ -117,8 +117,14 @@ fn convert(own: &MountSpec) -> Mount {
             options.extend(size.map(|size| format!("size={size}")));
             ("tmpfs", PathBuf::from("tmpfs"))
         }
+        MountSource::Image { lowers } => {
+            let lowers: Vec<String> = lowers.iter().map(|path| path.display().to_string()).collect();
+            options.push(format!("lowerdir={}", lowers.join(":")));
+            ("overlay", PathBuf::from("overlay"))
+        }
     };
-    options.push(if own.readonly { "ro" } else { "rw" }.to_owned());
+    let readonly = own.readonly || matches!(own.source, MountSource::Image { .. });
+    options.push(if readonly { "ro" } else { "rw" }.to_owned());
     options.extend(own.options.iter().cloned());
     let mut mount = Mount::default();
     mount

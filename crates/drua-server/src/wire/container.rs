@@ -107,6 +107,7 @@ fn mount(mount: &MountPoint) -> Value {
         MountKind::Bind => "bind",
         MountKind::Volume => "volume",
         MountKind::Tmpfs => "tmpfs",
+        MountKind::Image => "image",
     };
     let mut value = json!({
         "Type": kind,
@@ -118,7 +119,9 @@ fn mount(mount: &MountPoint) -> Value {
     });
     if let Some(name) = &mount.name {
         value["Name"] = json!(name);
-        value["Driver"] = json!("local");
+        if mount.kind == MountKind::Volume {
+            value["Driver"] = json!("local");
+        }
     }
     value
 }

@@ -349,6 +349,7 @@ fn long_mount(mount: models::Mount) -> Result<MountRequest> {
         Some(Kind::BIND) => MountKind::Bind,
         Some(Kind::VOLUME) => MountKind::Volume,
         Some(Kind::TMPFS) => MountKind::Tmpfs,
+        Some(Kind::IMAGE) => MountKind::Image,
         other => {
             let name = other.map(|kind| kind.to_string()).unwrap_or_default();
             return Err(Failure::invalid(format!("mount type `{name}` is not supported yet")));
@@ -376,6 +377,9 @@ fn long_mount(mount: models::Mount) -> Result<MountRequest> {
         request.no_copy = volume.no_copy.unwrap_or_default();
         // Refused by the engine, before it creates the volume.
         request.subpath = volume.subpath.filter(|path| !path.is_empty()).map(PathBuf::from);
+    }
+    if let Some(image) = mount.image_options {
+        request.subpath = image.subpath.filter(|path| !path.is_empty()).map(PathBuf::from);
     }
     if let Some(tmpfs) = mount.tmpfs_options {
         request.tmpfs_options.extend(tmpfs.size_bytes.filter(|size| *size > 0).map(|size| format!("size={size}")));
