@@ -7,7 +7,7 @@ use drua_api::{API_VERSION, MIN_API_VERSION};
 use drua_engine::Engine;
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 
 use crate::http::{Body, Call, Failure, Query, Reply, RequestBody, Version};
 use crate::routes::{

@@ -140,7 +140,7 @@ impl Run {
         let create = blocking::run(move || prepare(&shared, id, step, &endpoints)).await?;
         let shim = Shim::spawn(&self.shared.config, &self.shared.shims, &self.id).await?;
         shim.create(create).await?;
-        let stream = shim.attach(AttachStreams::new(false, true, true)).await?;
+        let stream = shim.attach(AttachStreams::new(false, true, true), None).await?.stream;
         let copying = tokio::spawn(copy(stream, output));
         shim.start().await?;
         let wait = shim.wait();
@@ -267,6 +267,7 @@ fn bare(shared: &Shared, id: ContainerId, step: &Step) -> Result<Container> {
         published: Vec::new(),
         layers: step.lowers.clone(),
         state: State::default(),
+        health: None,
         restart_count: 0,
         manually_stopped: false,
         exits: 0,
