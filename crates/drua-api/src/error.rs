@@ -135,7 +135,10 @@ impl Hint for ClientError {
                 )],
                 _ => Vec::new(),
             },
-            Self::Connect { host: Host::Tcp(_), .. } => {
+            Self::Connect { host: Host::Ssh(ssh), .. } => {
+                vec![format!("`ssh {} drua version` shows what is wrong on the way", ssh.destination)]
+            }
+            Self::Connect { host: Host::Tcp(_) | Host::Tls { .. }, .. } => {
                 vec![
                     "check DRUA_HOST and DOCKER_HOST, and that the daemon was started with `--host tcp://…`".to_owned(),
                 ]

@@ -12,7 +12,7 @@ pub mod stream;
 
 pub use client::Client;
 pub use error::{ApiError, ClientError};
-pub use host::{Host, InvalidHost};
+pub use host::{Host, InvalidHost, SshHost, TlsFiles};
 pub use query::{Filters, Query};
 
 /// The API version in request paths and in the `Api-Version` header.

@@ -29,9 +29,13 @@ Examples:
   drua compose up -d                               all services of ./compose.yaml"
 )]
 pub(crate) struct Cli {
-    /// Daemon to talk to: unix:///path or tcp://host:port [default: $DRUA_HOST, $DOCKER_HOST, then unix:///run/drua/drua.sock]
+    /// Daemon to talk to: unix:///path, tcp://host:port or ssh://user@host [default: $DRUA_HOST, $DOCKER_HOST, the context, then unix:///run/drua/drua.sock]
     #[arg(short = 'H', long, value_name = "ADDRESS")]
     host: Option<String>,
+
+    /// Context to use, see `drua context`
+    #[arg(short = 'c', long, value_name = "NAME")]
+    context: Option<String>,
 
     /// Say what is asked of the daemon; the same as DRUA_LOG=debug
     #[arg(short = 'D', long)]
@@ -66,7 +70,9 @@ pub(crate) fn main(args: Vec<OsString>) -> u8 {
 
 fn run(cli: Cli, ui: Printer) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
-    let context = Context::new(ui, cli.host.as_deref())?;
+    // Managing contexts must work while the one in use is broken.
+    let chosen = if cli.command.needs_daemon() { cli.context.as_deref() } else { Some(crate::contexts::DEFAULT) };
+    let context = Context::new(ui, cli.host.as_deref().filter(|_| cli.command.needs_daemon()), chosen)?;
     let outcome = runtime.block_on(Box::pin(cli.command.run(&context)));
     // A thread may be blocked reading standard input: it must not hold up the exit.
     runtime.shutdown_background();

@@ -1,9 +1,10 @@
 //! What every command needs: a printer, and a client that finds or starts the daemon.
 
-use drua_api::{Client, Host};
+use drua_api::{Client, Host, TlsFiles};
 use tokio::net::UnixStream;
 
 use crate::autostart;
+use crate::contexts::{DEFAULT, Store};
 use crate::failure::Failure;
 use crate::ui::Printer;
 
@@ -17,12 +18,30 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(ui: Printer, host: Option<&str>) -> Result<Self, Failure> {
-        let host = match host {
-            Some(text) => Some(text.parse()?),
-            None => Host::from_env()?,
+    /// The host is the first of: `--host`, `--context`, the environment's host, the environment's context, what `drua
+    /// context use` has chosen.
+    pub(crate) fn new(ui: Printer, host: Option<&str>, context: Option<&str>) -> Result<Self, Failure> {
+        if host.is_some() && context.is_some() {
+            return Err(Failure::message("conflicting options: cannot specify both --host and --context"));
+        }
+        let host = match (host, context) {
+            (Some(text), _) => Some(text.parse::<Host>()?.with_tls(TlsFiles::from_env())),
+            (None, Some(name)) => named(name)?,
+            (None, None) => match Host::from_env()? {
+                Some(host) => Some(host),
+                None => {
+                    let asked = std::env::var("DRUA_CONTEXT").ok().filter(|name| !name.is_empty());
+                    let chosen = asked.or_else(|| Store::open().map(|store| store.current()));
+                    chosen.as_deref().map_or(Ok(None), named)?
+                }
+            },
         };
         Ok(Self { ui, host })
+    }
+
+    /// Where the daemon is.
+    pub(crate) fn host(&self) -> Host {
+        self.host.clone().unwrap_or_default()
     }
 
     /// A client of the daemon.
@@ -42,4 +61,13 @@ impl Context {
         }
         Ok(client)
     }
+}
+
+/// The daemon of a context; `None` for the one that has no name.
+fn named(name: &str) -> Result<Option<Host>, Failure> {
+    if name == DEFAULT {
+        return Ok(None);
+    }
+    let store = Store::open().ok_or_else(|| Failure::message("neither DOCKER_CONFIG nor HOME is set"))?;
+    Ok(Some(store.host(name)?))
 }

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _};
-use drua_api::Host;
 
 /// Run the daemon in the foreground
 #[derive(Debug, Clone, clap::Args)]
@@ -20,17 +20,46 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "DIR", default_value = DaemonArgs::DEFAULT_EXEC_ROOT)]
     pub exec_root: PathBuf,
 
-    /// Address to serve the API on: unix:///path or tcp://host:port; repeatable [default: <exec-root>/drua.sock]
+    /// Address to serve the API on: unix:///path, tcp://host:port, or fd:// for systemd's; repeatable [default: <exec-root>/drua.sock]
     #[arg(short = 'H', long, value_name = "ADDRESS")]
-    pub host: Vec<Host>,
+    pub host: Vec<String>,
 
     /// Group that may use the Unix socket
     #[arg(short = 'G', long, value_name = "GROUP", default_value = "drua")]
     pub group: String,
 
     /// Configuration file; one that does not exist is an error only if it was named here
+    /// [default: /etc/drua/daemon.json]
+    #[arg(long, visible_alias = "config", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+
+    /// Check the configuration and exit
+    #[arg(long)]
+    pub validate: bool,
+
+    /// Log everything
+    #[arg(short = 'D', long)]
+    pub debug: bool,
+
+    /// Serve TCP hosts with TLS, without asking clients for certificates
+    #[arg(long)]
+    pub tls: bool,
+
+    /// Serve TCP hosts with TLS, for clients with a certificate of --tlscacert only
+    #[arg(long)]
+    pub tlsverify: bool,
+
+    /// Certificates that a client's must be signed by
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub tlscacert: Option<PathBuf>,
+
+    /// The daemon's certificate
+    #[arg(long, value_name = "FILE")]
+    pub tlscert: Option<PathBuf>,
+
+    /// The daemon's private key
+    #[arg(long, value_name = "FILE")]
+    pub tlskey: Option<PathBuf>,
 
     /// Interface of the default bridge network
     #[arg(short = 'b', long, value_name = "NAME", default_value = "drua0")]
@@ -63,6 +92,10 @@ pub struct DaemonArgs {
     /// Leave the terminal's session; the command line does so when it starts the daemon by itself
     #[arg(long, hide = true)]
     pub detached: bool,
+
+    /// The options that were on the command line, by their long names.
+    #[arg(skip)]
+    pub given: Vec<String>,
 }
 
 impl DaemonArgs {
@@ -84,14 +117,11 @@ impl DaemonArgs {
     pub fn parse(args: &[OsString]) -> Result<Self, u8> {
         let parsed = crate::cli::Cli::command().try_get_matches_from(args).and_then(|matches| {
             let daemon = matches.subcommand_matches("daemon").expect("is_daemon() was asked");
-            Self::from_arg_matches(daemon)
+            let typed = |id: &&clap::Id| daemon.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+            let given = daemon.ids().filter(typed).map(|id| id.as_str().replace('_', "-")).collect();
+            Ok(Self { given, ..Self::from_arg_matches(daemon)? })
         });
         parsed.map_err(|error| crate::cli::usage(&error, drua_types::exit::USAGE))
-    }
-
-    /// Where the API is served: what `--host` says, or the socket in the exec root.
-    pub fn hosts(&self) -> Vec<Host> {
-        if self.host.is_empty() { vec![Host::Unix(self.exec_root.join("drua.sock"))] } else { self.host.clone() }
     }
 
     /// Leaves the session of the terminal that started us, if we were started in the background. Call it first.

@@ -8,6 +8,7 @@ mod autostart;
 mod cli;
 mod commands;
 mod context;
+mod contexts;
 pub mod daemon;
 mod failure;
 mod format;

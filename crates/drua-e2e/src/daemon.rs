@@ -37,6 +37,8 @@ pub struct Options {
     pub prefix: String,
     /// Where its networks' addresses come from, such as `10.80.0.0/16`.
     pub pool: String,
+    /// More for its command line.
+    pub flags: Vec<std::ffi::OsString>,
 }
 
 impl Options {
@@ -75,6 +77,7 @@ impl Options {
         command.args(["--bridge", &format!("{}0", self.prefix), "--network-prefix", &self.prefix]);
         command.args(["--default-address-pool", &format!("base={},size=24", self.pool)]);
         command.args(["--cgroup-parent", &self.cgroup()]);
+        command.args(&self.flags);
         command
     }
 
@@ -147,6 +150,7 @@ impl Daemon {
             root: root.path().to_owned(),
             prefix: prefix(number),
             pool: format!("10.{}.0.0/16", u16::from(number) + 100),
+            flags: Vec::new(),
         };
         for dir in ["home", "run"] {
             fs_err::create_dir_all(options.root.join(dir))?;

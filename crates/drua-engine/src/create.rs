@@ -10,7 +10,7 @@ use drua_types::{ContainerId, ContainerName, Flavor, Platform, Port};
 use jiff::Timestamp;
 
 use crate::container::{
-    Config, Container, HealthCheck, HostConfig, Hull, MountKind, MountPoint, MountRequest, NetworkMode, State,
+    Config, Container, HealthCheck, HostConfig, Hull, IpcMode, MountKind, MountPoint, MountRequest, NetworkMode, State,
 };
 use crate::container::{actor, health};
 use crate::engine::{Engine, Shared};
@@ -91,6 +91,7 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
     let mut config = merge(request.config, request.entrypoint_given, &image);
     let hull = choose_hull(&request.host.runtime, &image, &config)?;
     check(&config, &request.host)?;
+    check_ipc(shared, &request.host.ipc_mode)?;
     config.healthcheck = health::merge(config.healthcheck.take(), image.docker.healthcheck.as_ref().map(own_check));
     let checked =
         config.healthcheck.as_ref().is_some_and(|check| check.test.first().is_some_and(|kind| kind != "NONE"));
@@ -292,13 +293,47 @@ fn check(config: &Config, host: &HostConfig) -> Result<()> {
     if host.auto_remove && host.restart != crate::container::RestartPolicy::No {
         return invalid("can't create 'AutoRemove' container with restart policy");
     }
-    if matches!(host.network_mode, NetworkMode::Container(_)) && !host.publish.is_empty() {
-        return invalid("conflicting options: port publishing and the container type network mode");
+    check_network(config, host)
+}
+
+/// Only who offers its IPC namespace shares it.
+fn check_ipc(shared: &Shared, mode: &IpcMode) -> Result<()> {
+    let IpcMode::Container(id) = mode else { return Ok(()) };
+    let other = shared.registry.find(id.as_str()).map_err(|error| Error::Invalid(error.to_string()))?.snapshot();
+    match other.host.ipc_mode {
+        IpcMode::Shareable => Ok(()),
+        _ => Err(Error::Invalid(format!(
+            "can't join IPC of container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+        ))),
     }
-    if let Some(volumes_from) = host.volumes_from.first() {
-        return Err(Error::Unsupported(format!("--volumes-from {volumes_from}")));
+}
+
+/// Options that say something about a network that is somebody else's.
+fn check_network(config: &Config, host: &HostConfig) -> Result<()> {
+    let shares = matches!(host.network_mode, NetworkMode::Container(_));
+    let is_host = host.network_mode == NetworkMode::Host;
+    let refused = [
+        (shares && !config.hostname.is_empty(), "hostname and the network mode"),
+        (host.uts_host && !config.hostname.is_empty(), "hostname and the UTS mode"),
+        (shares && !host.dns.is_empty(), "dns and the network mode"),
+        (shares && !host.extra_hosts.is_empty(), "custom host-to-IP mapping and the network mode"),
+        (
+            shares && (!host.publish.is_empty() || host.publish_all),
+            "port publishing and the container type network mode",
+        ),
+        (
+            shares && !host.links.is_empty(),
+            "container type network can't be used with links. This would result in undefined behavior",
+        ),
+        (
+            is_host && !host.links.is_empty(),
+            "host type networking can't be used with links. This would result in undefined behavior",
+        ),
+    ];
+    match refused.iter().find(|(is, _)| *is) {
+        Some((_, what)) => Err(Error::Invalid(format!("conflicting options: {what}"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn hostname() -> String {
@@ -387,31 +422,41 @@ fn resolve_mounts(
                 mount
             }
             MountKind::Bind | MountKind::Volume | MountKind::Tmpfs => {
-                resolve_mount(shared, request, destination, layers)?
+                resolve_mount(shared, request, destination, layers, &host.volume_driver)?
             }
         });
+    }
+    for from in &host.volumes_from {
+        for mount in mounts_of(shared, from)? {
+            // What is said for this container wins.
+            if !mounts.iter().any(|own| own.destination == mount.destination) {
+                mounts.push(mount);
+            }
+        }
     }
     for path in &config.volumes {
         let destination = clean(Path::new(path))?;
         if !mounts.iter().any(|mount| mount.destination == destination) {
-            let request = MountRequest {
-                kind: MountKind::Volume,
-                source: None,
-                destination: destination.clone(),
-                read_only: false,
-                propagation: String::new(),
-                create_source: true,
-                no_copy: false,
-                subpath: None,
-                tmpfs_options: Vec::new(),
-                mode: String::new(),
-            };
-            mounts.push(resolve_mount(shared, &request, destination, layers)?);
+            let request = MountRequest::volume(destination.clone());
+            mounts.push(resolve_mount(shared, &request, destination, layers, &host.volume_driver)?);
         }
     }
     // Outer directories first, so that inner ones are mounted on top of them.
     mounts.sort_by_key(|mount| mount.destination.components().count());
     Ok(mounts)
+}
+
+/// Mounts of another container, for `--volumes-from name[:ro|rw]`. Unknown containers are no 404: clients would pull.
+fn mounts_of(shared: &Shared, from: &str) -> Result<Vec<MountPoint>> {
+    let (name, mode) = from.split_once(':').unwrap_or((from, "rw"));
+    let writable = match mode {
+        "" | "rw" | "z" | "Z" | "rw,z" | "rw,Z" => true,
+        "ro" | "ro,z" | "ro,Z" => false,
+        _ => return Err(Error::Invalid(format!("invalid mode for volumes-from: {mode}"))),
+    };
+    let other = shared.registry.find(name).map_err(|error| Error::Invalid(error.to_string()))?.snapshot();
+    let shared_ones = other.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs);
+    Ok(shared_ones.map(|mount| MountPoint { writable: mount.writable && writable, ..mount.clone() }).collect())
 }
 
 /// The path without `.`, `..` and doubled slashes; absolute and not the root.
@@ -440,6 +485,7 @@ fn resolve_mount(
     request: &MountRequest,
     destination: PathBuf,
     layers: &[PathBuf],
+    volume_driver: &str,
 ) -> Result<MountPoint> {
     let mut mount = MountPoint {
         kind: request.kind,
@@ -453,6 +499,9 @@ fn resolve_mount(
         anonymous: false,
         no_copy: request.no_copy,
         lowers: Vec::new(),
+        non_recursive: request.non_recursive,
+        read_only_depth: request.read_only_depth,
+        subpath: request.subpath.clone(),
     };
     match request.kind {
         // An image is not mounted by its path.
@@ -474,18 +523,29 @@ fn resolve_mount(
             }
         }
         MountKind::Volume => {
-            if let Some(subpath) = &request.subpath {
-                return Err(Error::Unsupported(format!("the volume subpath `{}`", subpath.display())));
-            }
-            let wanted = CreateVolume { name: request.source.clone(), ..CreateVolume::default() };
+            let driver = if request.volume.driver.is_empty() { volume_driver } else { &request.volume.driver };
+            let wanted = CreateVolume {
+                name: request.source.clone(),
+                driver: driver.to_owned(),
+                labels: request.volume.labels.clone(),
+                options: request.volume.options.clone(),
+            };
             let engine = Engine { shared: shared.clone() };
-            let volume = engine.create_volume(wanted)?;
+            // A driver that is not there is no 404: clients would pull the image.
+            let volume = engine.create_volume(wanted).map_err(|error| match error {
+                Error::NotFound(message) => Error::Invalid(message),
+                error => error,
+            })?;
             mount.anonymous = request.source.as_deref().unwrap_or_default().is_empty();
             mount.name = Some(volume.name.to_string());
             mount.source = volume.mountpoint.clone();
-            if !request.no_copy {
+            if !request.no_copy && request.subpath.is_none() {
+                let user = format!("create {}", mount.destination.display());
+                shared.volumes.hold(&volume, &user)?;
                 let _filling = crate::lock(&shared.volumes.filling);
-                crate::layered::fill_volume(&volume.mountpoint, &mount.destination, layers)?;
+                let filled = crate::layered::fill_volume(&volume.mountpoint, &mount.destination, layers);
+                shared.volumes.let_go(&volume, &user);
+                filled?;
             }
         }
     }

@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) pace: drua_registry::Pace,
     pub(crate) execs: Execs,
     pub(crate) log_changes: LogChanges,
+    pub(crate) settings: std::sync::RwLock<Arc<crate::Settings>>,
 }
 
 impl Shared {
@@ -170,6 +171,16 @@ impl Engine {
     /// The configuration it was opened with.
     pub fn config(&self) -> &EngineConfig {
         &self.shared.config
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<crate::Settings> {
+        self.shared.settings.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Puts other settings in force, for what is created from now on.
+    pub fn set_settings(&self, settings: crate::Settings) {
+        *self.shared.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(settings);
     }
 
     /// The image store. Its calls block.

@@ -68,7 +68,7 @@ pub enum Error {
     NotFound(String),
     #[error("{0} is not supported yet")]
     Unsupported(String),
-    #[error("bind source path does not exist: {}", .0.display())]
+    #[error("invalid mount config for type \"bind\": bind source path does not exist: {}", .0.display())]
     BindSourceMissing(PathBuf),
     #[error("network {0} not found")]
     NoSuchNetwork(String),

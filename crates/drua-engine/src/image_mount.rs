@@ -49,6 +49,10 @@ pub(crate) fn resolve(shared: &Shared, request: &MountRequest, destination: Path
         anonymous: false,
         no_copy: true,
         lowers,
+        non_recursive: false,
+        read_only_depth: crate::container::ReadOnlyDepth::default(),
+        // The layers are those of the part already.
+        subpath: None,
     };
     Ok((mount, lease))
 }

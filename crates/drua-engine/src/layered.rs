@@ -105,8 +105,80 @@ pub(crate) fn fill_volume(volume: &Path, path: &Path, layers: &[PathBuf]) -> Res
         return Ok(());
     }
     let stat = rustix::fs::fstat(top).map_err(failed)?;
-    copy_dir(&sources, &target, 0).map_err(failed)?;
+    let copied = stage(volume, &target, &sources, &stat)?;
+    if !copied {
+        // Something of its own is mounted there: nothing can be moved into it.
+        copy_dir(&sources, &target, 0).map_err(failed)?;
+    }
     copy_metadata(&target, &stat).map_err(failed)
+}
+
+/// Where a volume's first content is put together (`.tmp`), and waits to be moved in.
+fn staging(volume: &Path) -> (PathBuf, PathBuf) {
+    (volume.with_file_name("_fill.tmp"), volume.with_file_name("_fill"))
+}
+
+/// Copies beside the volume, then moves in, so that a volume is never seen, nor left after a crash, with a part of the
+/// image's files. False when the volume is another file system.
+fn stage(volume: &Path, target: &OwnedFd, sources: &[OwnedFd], stat: &Stat) -> Result<bool> {
+    let failed = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { action, path, source }
+    };
+    let (unfinished, complete) = staging(volume);
+    if drua_store::live::mount_id(target)
+        != volume.parent().and_then(|dir| Some(drua_store::live::mount_id(std::fs::File::open(dir).ok()?))).flatten()
+    {
+        return Ok(false);
+    }
+    finish_filling(volume)?;
+    fs_err::create_dir(&unfinished).map_err(failed("create", &unfinished))?;
+    let copy = rustix::fs::open(&unfinished, DIRECTORY, Mode::empty());
+    let copied = copy.and_then(|copy| {
+        copy_dir(sources, &copy, 0)?;
+        copy_metadata(&copy, stat)
+    });
+    copied.map_err(|error| failed("fill", &unfinished)(error.into()))?;
+    fs_err::rename(&unfinished, &complete).map_err(failed("rename", &unfinished))?;
+    finish_filling(volume)?;
+    Ok(true)
+}
+
+/// Completes what a crash has interrupted: content that is whole moves in, content that is not goes.
+pub(crate) fn finish_filling(volume: &Path) -> Result<()> {
+    let failed = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { action, path, source }
+    };
+    let (unfinished, complete) = staging(volume);
+    if unfinished.exists() {
+        crate::remove_dir(&unfinished)?;
+    }
+    if !complete.exists() {
+        return Ok(());
+    }
+    let metadata = rustix::fs::stat(&complete).map_err(|error| failed("look up", &complete)(error.into()))?;
+    for entry in fs_err::read_dir(&complete).map_err(failed("list", &complete))? {
+        let entry = entry.map_err(failed("list", &complete))?;
+        let to = volume.join(entry.file_name());
+        let moved = rustix::fs::renameat_with(
+            rustix::fs::CWD,
+            entry.path(),
+            rustix::fs::CWD,
+            &to,
+            rustix::fs::RenameFlags::NOREPLACE,
+        );
+        match moved {
+            // A container has made something of this name meanwhile: that is newer.
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(failed("move into the volume", &to)(error.into())),
+        }
+    }
+    if let Ok(target) = rustix::fs::open(volume, DIRECTORY, Mode::empty()) {
+        // Its owner and mode are the image's, too.
+        copy_metadata(&target, &metadata).map_err(|error| failed("set the owner of", volume)(error.into()))?;
+    }
+    crate::remove_dir(&complete)
 }
 
 /// What merges into the directory `name` of merged directories, topmost first.

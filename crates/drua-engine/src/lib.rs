@@ -39,10 +39,12 @@ mod pull_layers;
 mod push;
 mod recover;
 mod registry;
+mod settings;
 mod shim;
 mod shim_pool;
 mod stats;
 mod volume;
+mod volume_mount;
 
 pub use config::{DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, EngineConfig};
 pub use container::{Container, State, Status};
@@ -56,6 +58,7 @@ pub use logs::LogQuery;
 pub use pull::{LayerStep, PullEvent, PullImage};
 pub use push::{BlobStep, PushEvent, PushImage};
 pub use registry::Distribution;
+pub use settings::Settings;
 pub use shim::{AttachStreams, Attached};
 /// How records of a container's log look, and which of them to read.
 pub mod log {

@@ -62,6 +62,12 @@ impl Engine {
             restored.iter().map(|(container, shim)| (Arc::new(container.clone()), shim.clone())).collect();
         crate::execs::restore(&shared, &running).await?;
         drop(running);
+        for (container, shim) in &restored {
+            if shim.is_some() {
+                shared.volumes.adopt(container);
+            }
+        }
+        shared.volumes.unmount_idle();
         let mut to_start = Vec::new();
         for (container, shim) in restored {
             let id = container.id.clone();
@@ -139,6 +145,7 @@ fn load(config: EngineConfig) -> Result<(Shared, Vec<Container>)> {
         leases: crate::files::Leases::default(),
         execs: Default::default(),
         log_changes: Default::default(),
+        settings: std::sync::RwLock::default(),
     };
     Ok((shared, records))
 }
@@ -252,6 +259,9 @@ async fn sweep(shared: &Shared, restored: &[(Container, Option<Shim>)], known: &
             let _ = drua_net::netns::remove(&path);
         }
     }
+    crate::container::host_mounts::sweep(&shared.config, |name| {
+        known.iter().any(|id| id.starts_with(name) && id.parse().is_ok_and(|id| alive(&id)))
+    });
     for dir in entries(&shared.config.data_root.join("containers")) {
         let id = dir.file_name().and_then(|name| name.to_str()?.parse::<ContainerId>().ok());
         if id.is_some_and(|id| !is_restored(&id) && !foreign(&id))

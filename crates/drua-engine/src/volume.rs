@@ -54,13 +54,23 @@ pub(crate) struct Volumes {
     volumes: Mutex<BTreeMap<VolumeName, Arc<Volume>>>,
     /// Held while a volume is filled from an image, so that two containers cannot both find it empty.
     pub(crate) filling: Mutex<()>,
+    /// Those with options, while they are mounted.
+    pub(crate) mounted: crate::volume_mount::Mounted,
 }
 
 impl Volumes {
     pub(crate) fn open(root: &Path, db: &Db) -> Result<Self> {
         let records: Vec<Volume> = db.all(Table::Volumes)?;
+        for volume in &records {
+            crate::layered::finish_filling(&volume.mountpoint)?;
+        }
         let volumes = records.into_iter().map(|volume| (volume.name.clone(), Arc::new(volume))).collect();
-        Ok(Self { root: root.to_owned(), volumes: Mutex::new(volumes), filling: Mutex::default() })
+        Ok(Self {
+            root: root.to_owned(),
+            volumes: Mutex::new(volumes),
+            filling: Mutex::default(),
+            mounted: crate::volume_mount::Mounted::default(),
+        })
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Volume>> {
@@ -79,9 +89,7 @@ impl Volumes {
             let message = format!("error looking up volume plugin {0}: plugin \"{0}\" not found", request.driver);
             return Err(Error::NotFound(message));
         }
-        if let Some(option) = request.options.keys().next() {
-            return Err(Error::Unsupported(format!("the option `{option}` of the local volume driver")));
-        }
+        crate::volume_mount::check(&request.options)?;
         let mut labels = request.labels;
         let name = match request.name.filter(|name| !name.is_empty()) {
             Some(name) => name
@@ -116,6 +124,8 @@ impl Volumes {
 
     fn delete(&self, db: &Db, name: &VolumeName) -> Result<()> {
         let dir = self.root.join(name.as_str());
+        // What is mounted there must not be emptied with it.
+        crate::volume_mount::unmount(&dir.join("_data"));
         crate::remove_dir(&dir)?;
         db.delete(Table::Volumes, name.as_str())?;
         crate::lock(&self.volumes).remove(name);

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 
 use crate::router;
 
@@ -26,7 +27,16 @@ pub struct DaemonConfig {
     pub hosts: Vec<String>,
     /// The group that may use unix sockets, besides root. Default `drua`; ignored when there is no such group.
     pub group: String,
+    /// What may change while the daemon runs.
+    pub settings: drua_engine::Settings,
+    /// TLS for TCP hosts; without it they are served in the clear.
+    pub tls: Option<crate::TlsFiles>,
+    /// Reads the configuration again, on SIGHUP; the error is logged, and the old settings stay.
+    pub reload: Option<Reload>,
 }
+
+/// Reads the settings anew.
+pub type Reload = fn() -> Result<drua_engine::Settings, String>;
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +59,13 @@ pub enum DaemonError {
         #[source]
         source: std::io::Error,
     },
-    #[error("invalid host `{0}`: expected `unix:///absolute/path` or `tcp://address:port`")]
+    #[error("invalid host `{0}`: expected `unix:///absolute/path`, `tcp://address:port` or `fd://`")]
     InvalidHost(String),
+    #[error("no sockets were passed to the daemon, but `fd://` asks for them")]
+    NoSockets,
+    #[error("cannot set up TLS")]
+    Tls(#[source] crate::tls::TlsError),
+
     #[error("the data root `{}` has a character that overlay mounts cannot hold: `:`, `,`, `\\` or a control character", .0.display())]
     DataRoot(PathBuf),
     #[error("cannot open the engine")]
@@ -73,7 +88,8 @@ impl Hint for DaemonError {
                 vec!["check that the directory exists, is writable and has space left".to_owned()]
             }
             Self::DataRoot(_) => vec!["choose another directory with `--data-root`".to_owned()],
-            Self::InvalidHost(_) | Self::Engine(_) | Self::Runtime(_) => Vec::new(),
+            Self::NoSockets => vec!["start `drua.socket` with systemctl, or name another host".to_owned()],
+            Self::InvalidHost(_) | Self::Engine(_) | Self::Runtime(_) | Self::Tls(_) => Vec::new(),
         }
     }
 }
@@ -132,11 +148,17 @@ async fn serve(config: &DaemonConfig) -> Result<(), DaemonError> {
         [] => vec![format!("unix://{}", exec_root.join("drua.sock").display())],
         hosts => hosts.to_vec(),
     };
+    let tls = config.tls.as_ref().map(crate::TlsFiles::acceptor).transpose().map_err(DaemonError::Tls)?;
     let mut listeners = Vec::new();
     for host in &hosts {
-        listeners.push(Listener::bind(host, &config.group).await?);
+        if host.starts_with("fd://") {
+            listeners.extend(Listener::passed()?);
+        } else {
+            listeners.push(Listener::bind(host, &config.group, tls.as_ref()).await?);
+        }
     }
     let engine = Engine::open(config.engine.clone()).await?;
+    engine.set_settings(config.settings.clone());
     let mut stop = [SignalKind::terminate(), SignalKind::interrupt()]
         .map(|kind| signal(kind).expect("SIGTERM and SIGINT can be handled"));
     tracing::info!(?hosts, "listening");
@@ -146,11 +168,19 @@ async fn serve(config: &DaemonConfig) -> Result<(), DaemonError> {
         sockets.extend(listener.path());
         tasks.spawn(listener.accept(engine.clone()));
     }
+    notify("READY=1");
     let [terminate, interrupt] = &mut stop;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut reload = signal(SignalKind::hangup()).expect("SIGHUP can be handled");
+    let mut dump = signal(SignalKind::user_defined1()).expect("SIGUSR1 can be handled");
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = reload.recv() => reload_settings(config, &engine),
+            _ = dump.recv() => write_dump(&engine),
+        }
     }
+    notify("STOPPING=1");
     tracing::info!("stopping; containers go on");
     tasks.shutdown().await;
     for socket in sockets {
@@ -160,13 +190,95 @@ async fn serve(config: &DaemonConfig) -> Result<(), DaemonError> {
     Ok(())
 }
 
+/// Puts what the configuration file says now in force, as far as a running daemon can.
+fn reload_settings(config: &DaemonConfig, engine: &Engine) {
+    let Some(reload) = config.reload else { return };
+    match reload() {
+        Ok(settings) => {
+            tracing::info!(?settings, "configuration reloaded");
+            engine.set_settings(settings);
+        }
+        Err(error) => tracing::error!(error, "the configuration is not reloaded"),
+    }
+}
+
+/// What there is to know about the daemon's inside, for a report of an error: `<exec-root>/debug-<time>.json`.
+fn write_dump(engine: &Engine) {
+    let containers = engine.containers();
+    let states: Vec<_> = containers
+        .iter()
+        .map(|container| {
+            serde_json::json!({
+                "id": container.id,
+                "name": container.name,
+                "status": container.state.status,
+                "pid": container.state.pid,
+                "exits": container.exits,
+                "restarts": container.restart_count,
+            })
+        })
+        .collect();
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let dump = serde_json::json!({
+        "time": jiff::Timestamp::now().to_string(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "settings": format!("{:?}", engine.settings()),
+        "config": format!("{:?}", engine.config()),
+        "containers": states,
+        "volumes": engine.volumes().len(),
+        "tasks": metrics.num_alive_tasks(),
+        "files": std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
+        "status": text("/proc/self/status"),
+    });
+    let path = engine.config().exec_root.join(format!("debug-{}.json", jiff::Timestamp::now().as_millisecond()));
+    match std::fs::write(&path, format!("{dump:#}\n")) {
+        Ok(()) => tracing::info!(path = %path.display(), "debug dump written"),
+        Err(error) => tracing::error!(path = %path.display(), %error, "cannot write the debug dump"),
+    }
+}
+
+/// Tells systemd (`sd_notify(3)`); nobody else listens.
+fn notify(state: &str) {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Ok(path) = std::env::var("NOTIFY_SOCKET") else { return };
+    let address = match path.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&path),
+    };
+    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    if let Err(error) = sent {
+        tracing::warn!(%error, "cannot notify systemd");
+    }
+}
+
 enum Listener {
     Unix(UnixListener, PathBuf),
-    Tcp(TcpListener),
+    /// From systemd, which keeps the socket when the daemon ends.
+    Passed(UnixListener),
+    Tcp(TcpListener, Option<TlsAcceptor>),
 }
 
 impl Listener {
-    async fn bind(host: &str, group: &str) -> Result<Self, DaemonError> {
+    /// The sockets that systemd has opened for us (`sd_listen_fds(3)`).
+    fn passed() -> Result<Vec<Self>, DaemonError> {
+        let mut passed = listenfd::ListenFd::from_env();
+        let mut listeners = Vec::new();
+        let failed = |source| DaemonError::Listen { address: "fd://".to_owned(), source };
+        for index in 0..passed.len() {
+            if let Ok(Some(listener)) = passed.take_unix_listener(index) {
+                listener.set_nonblocking(true).map_err(failed)?;
+                listeners.push(Self::Passed(UnixListener::from_std(listener).map_err(failed)?));
+            } else if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+                listener.set_nonblocking(true).map_err(failed)?;
+                listeners.push(Self::Tcp(TcpListener::from_std(listener).map_err(failed)?, None));
+            }
+        }
+        if listeners.is_empty() { Err(DaemonError::NoSockets) } else { Ok(listeners) }
+    }
+
+    async fn bind(host: &str, group: &str, tls: Option<&TlsAcceptor>) -> Result<Self, DaemonError> {
         let listen = |source| DaemonError::Listen { address: host.to_owned(), source };
         if let Some(path) = host.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
             return Ok(Self::Unix(bind_unix(Path::new(path), group).await?, path.into()));
@@ -175,24 +287,29 @@ impl Listener {
             .strip_prefix("tcp://")
             .and_then(|address| address.parse().ok())
             .ok_or_else(|| DaemonError::InvalidHost(host.to_owned()))?;
-        if !address.ip().is_loopback() {
+        if !address.ip().is_loopback() && tls.is_none() {
             tracing::warn!(%address, "everybody who reaches this address is root on this machine");
         }
-        Ok(Self::Tcp(TcpListener::bind(address).await.map_err(listen)?))
+        Ok(Self::Tcp(TcpListener::bind(address).await.map_err(listen)?, tls.cloned()))
     }
 
     fn path(&self) -> Option<PathBuf> {
         match self {
             Self::Unix(_, path) => Some(path.clone()),
-            Self::Tcp(_) => None,
+            Self::Passed(_) | Self::Tcp(..) => None,
         }
     }
 
     async fn accept(self, engine: Engine) {
         loop {
             let result = match &self {
-                Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| spawn(engine.clone(), stream)),
-                Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| spawn(engine.clone(), stream)),
+                Self::Unix(listener, _) | Self::Passed(listener) => {
+                    listener.accept().await.map(|(stream, _)| spawn(engine.clone(), stream))
+                }
+                Self::Tcp(listener, None) => listener.accept().await.map(|(stream, _)| spawn(engine.clone(), stream)),
+                Self::Tcp(listener, Some(tls)) => {
+                    listener.accept().await.map(|(stream, _)| handshake(engine.clone(), tls.clone(), stream))
+                }
             };
             if let Err(error) = result {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -237,6 +354,20 @@ fn group_id(group: &str) -> Option<u32> {
         let mut fields = line.split(':');
         (fields.next() == Some(group)).then(|| fields.nth(1)?.parse().ok())?
     })
+}
+
+/// A client that does not finish its handshake in this time is dropped.
+const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Serves one connection after the TLS handshake.
+fn handshake(engine: Engine, tls: TlsAcceptor, stream: tokio::net::TcpStream) {
+    tokio::spawn(async move {
+        match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+            Ok(Ok(stream)) => spawn(engine, stream),
+            Ok(Err(error)) => tracing::info!(%error, "TLS handshake failed"),
+            Err(_) => tracing::info!("TLS handshake took too long"),
+        }
+    });
 }
 
 /// Serves one connection. Hijacked ones live on in the tasks that took them over.

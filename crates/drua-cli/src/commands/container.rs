@@ -1,7 +1,7 @@
 use super::inspect::inspect_all;
 use super::{
-    attach, create, exec, export, kill, logs, pause, port, prune, ps, rename, restart, rm, run, start, stats, stop,
-    top, update, wait,
+    attach, commit, cp, create, diff, exec, export, kill, logs, pause, port, prune, ps, rename, restart, rm, run,
+    start, stats, stop, top, update, wait,
 };
 use crate::context::Context;
 use crate::failure::Outcome;
@@ -16,8 +16,11 @@ pub(crate) struct Container {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Attach(attach::Attach),
+    Commit(commit::Commit),
+    Cp(cp::Cp),
     Create(Box<create::Create>),
     Exec(Box<exec::Exec>),
+    Diff(diff::Diff),
     Export(export::Export),
     Inspect(Inspect),
     Kill(kill::Kill),
@@ -59,8 +62,11 @@ impl Container {
     pub(super) async fn run(self, ctx: &Context) -> Outcome {
         match self.command {
             Command::Attach(command) => command.run(ctx).await,
+            Command::Commit(command) => command.run(ctx).await,
+            Command::Cp(command) => command.run(ctx).await,
             Command::Create(command) => command.run(ctx).await,
             Command::Exec(command) => command.run(ctx).await,
+            Command::Diff(command) => command.run(ctx).await,
             Command::Export(command) => command.run(ctx).await,
             Command::Inspect(command) => command.run(ctx).await,
             Command::Kill(command) => command.run(ctx).await,

@@ -3,10 +3,14 @@
 mod attach;
 mod build;
 mod builder;
+mod commit;
 mod completion;
 mod compose;
 mod container;
+mod context;
+mod cp;
 mod create;
+mod diff;
 mod events;
 mod exec;
 mod export;
@@ -74,6 +78,9 @@ pub(crate) enum Command {
     Top(top::Top),
     Stats(stats::Stats),
     Port(port::Port),
+    Cp(cp::Cp),
+    Diff(diff::Diff),
+    Commit(commit::Commit),
     Export(export::Export),
     Build(Box<build::Build>),
     Builder(builder::Builder),
@@ -96,6 +103,7 @@ pub(crate) enum Command {
     Volume(volume::Volume),
     System(system::System),
     Wasm(WasmArgs),
+    Context(context::Context),
     Daemon(DaemonArgs),
     Completion(completion::Completion),
 }
@@ -106,17 +114,22 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Containers",
         &[
             "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "rm", "rename", "ps", "logs",
-            "attach", "exec", "wait", "top", "stats", "update", "port", "export",
+            "attach", "exec", "wait", "top", "stats", "update", "port", "cp", "diff", "commit", "export",
         ],
     ),
     ("Images", &["build", "images", "load", "save", "import", "tag", "rmi", "history", "manifest"]),
     ("Projects", &["compose"]),
     ("WebAssembly", &["wasm"]),
     ("Objects", &["container", "image", "network", "volume", "builder", "system"]),
-    ("The daemon", &["inspect", "events", "info", "version", "daemon", "completion"]),
+    ("The daemon", &["inspect", "events", "info", "version", "context", "daemon", "completion"]),
 ];
 
 impl Command {
+    /// Whether it talks to a daemon at all.
+    pub(crate) fn needs_daemon(&self) -> bool {
+        !matches!(self, Self::Context(_) | Self::Completion(_) | Self::Daemon(_) | Self::Wasm(_))
+    }
+
     /// Runs the command.
     pub(crate) async fn run(self, ctx: &Context) -> Outcome {
         match self {
@@ -139,6 +152,9 @@ impl Command {
             Self::Top(command) => command.run(ctx).await,
             Self::Stats(command) => command.run(ctx).await,
             Self::Port(command) => command.run(ctx).await,
+            Self::Cp(command) => command.run(ctx).await,
+            Self::Diff(command) => command.run(ctx).await,
+            Self::Commit(command) => command.run(ctx).await,
             Self::Export(command) => command.run(ctx).await,
             Self::Build(command) => command.run(ctx).await,
             Self::Builder(command) => command.run(ctx).await,
@@ -161,6 +177,7 @@ impl Command {
             Self::Volume(command) => command.run(ctx).await,
             Self::System(command) => command.run(ctx).await,
             Self::Wasm(_) => Err(Failure::message("`drua wasm` must be the first words of the command line")),
+            Self::Context(command) => command.run(ctx),
             Self::Daemon(_) => Err(Failure::message("`drua daemon` must be the first word of the command line")),
             Self::Completion(command) => command.run(ctx),
         }

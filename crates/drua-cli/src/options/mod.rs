@@ -5,6 +5,7 @@ mod duration;
 mod env;
 mod filter;
 mod health;
+mod host;
 mod limits;
 mod mount;
 mod network;

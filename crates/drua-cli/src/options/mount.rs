@@ -51,6 +51,18 @@ fn set(mount: &mut Mount, key: &str, value: Option<&str>, field: &str) -> anyhow
         "consistency" => mount.consistency = Some(text()?),
         "bind-propagation" => bind(mount).propagation = Some(propagation(&text()?)?),
         "bind-nonrecursive" => bind(mount).non_recursive = Some(flag()?),
+        "bind-recursive" => {
+            let options = bind(mount);
+            match text()?.as_str() {
+                "enabled" => {}
+                "disabled" => options.non_recursive = Some(true),
+                "writable" => options.read_only_non_recursive = Some(true),
+                "readonly" => options.read_only_force_recursive = Some(true),
+                other => {
+                    bail!("invalid value for bind-recursive: {other}: must be enabled, disabled, writable or readonly")
+                }
+            }
+        }
         "bind-create-src" => bind(mount).create_mountpoint = Some(flag()?),
         "volume-nocopy" => volume(mount).no_copy = Some(flag()?),
         "volume-subpath" => volume(mount).subpath = Some(text()?),

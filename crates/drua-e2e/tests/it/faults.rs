@@ -25,7 +25,12 @@ fn a_second_daemon_says_that_one_runs() {
 #[test]
 fn a_socket_that_cannot_be_made_is_named() {
     let root = tempfile::tempdir().unwrap();
-    let options = Options { root: root.path().to_owned(), prefix: "e99".to_owned(), pool: "10.99.0.0/16".to_owned() };
+    let options = Options {
+        root: root.path().to_owned(),
+        prefix: "e99".to_owned(),
+        pool: "10.99.0.0/16".to_owned(),
+        flags: Vec::new(),
+    };
     fs_err::write(root.path().join("run"), "a file where a directory is wanted").unwrap();
     fails_to_start(&options, "run");
 }

@@ -8,7 +8,9 @@
 mod build;
 mod clients;
 mod compose;
+mod config;
 mod containerd;
+mod contract;
 mod crash;
 mod exec;
 mod faults;
@@ -18,6 +20,7 @@ mod lifecycle;
 mod linux;
 mod living;
 mod network;
+mod options;
 mod shapes;
 mod support;
 mod system;

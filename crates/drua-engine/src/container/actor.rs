@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use super::health::{self, Check};
 use super::{
-    Container, Health, HealthState, ProbeResult, Resources, RestartPolicy, StateEvent, Status, host_files, next, spec,
-    state,
+    Container, Health, HealthState, ProbeResult, Resources, RestartPolicy, StateEvent, Status, host_files, host_mounts,
+    next, spec, state,
 };
 use crate::engine::Shared;
 use crate::events::Scope;
@@ -636,6 +636,14 @@ impl Actor {
             Shim::discard(&self.shared.config, &self.shared.shims, &self.container.id).await;
         }
         self.remove_dir(bundle).await;
+        let (shared, container) = (self.shared.clone(), self.container.clone());
+        let released = blocking::run(move || {
+            host_mounts::release(&shared, &container);
+            Ok(())
+        });
+        if let Err(error) = released.await {
+            tracing::warn!(container.id = %self.container.id, error = error_chain(&error), "left mounted");
+        }
     }
 
     async fn remove_dir(&self, dir: PathBuf) {
@@ -725,7 +733,8 @@ fn prepare(shared: &Shared, container: &Container) -> Result<CreateTask> {
         }
         _ => {}
     }
-    host_files::write(config, container, &shared.networks)?;
+    host_mounts::prepare(shared, container)?;
+    host_files::write(shared, container)?;
     spec::write_bundle(shared, container)?;
     let lower: Vec<String> = container.layers.iter().map(|layer| layer.display().to_string()).collect();
     Ok(CreateTask {

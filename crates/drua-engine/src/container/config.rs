@@ -100,6 +100,22 @@ pub enum NsMode {
     Container(ContainerId),
 }
 
+/// Who shares System V IPC and /dev/shm with a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IpcMode {
+    /// Nobody.
+    #[default]
+    Private,
+    /// Nobody yet; others may join.
+    Shareable,
+    /// Nobody, and there is no /dev/shm.
+    None,
+    /// The host.
+    Host,
+    /// Another container, which is shareable.
+    Container(ContainerId),
+}
+
 /// What happens after the process ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestartPolicy {
@@ -128,6 +144,28 @@ pub enum MountKind {
     Image,
 }
 
+/// How far a read-only bind mount is read-only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadOnlyDepth {
+    /// With everything mounted below, where the kernel can (Linux 5.12).
+    #[default]
+    Recursive,
+    /// Itself only.
+    Top,
+}
+
+/// A volume's driver as a mount names it, for a volume that is made by the way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeSpec {
+    /// Driver; empty is `local`.
+    pub driver: String,
+    /// Its options.
+    pub options: BTreeMap<String, String>,
+    /// Labels of the volume.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// A mount as the client asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountRequest {
@@ -151,6 +189,41 @@ pub struct MountRequest {
     pub tmpfs_options: Vec<String>,
     /// As given, for inspect.
     pub mode: String,
+    /// Whether a bind leaves out what is mounted below its source.
+    #[serde(default)]
+    pub non_recursive: bool,
+    /// How far a read-only bind goes.
+    #[serde(default)]
+    pub read_only_depth: ReadOnlyDepth,
+    /// How a missing volume is made.
+    #[serde(default)]
+    pub volume: VolumeSpec,
+}
+
+impl MountRequest {
+    /// A mount of a kind with Docker's defaults.
+    pub fn new(kind: MountKind, source: Option<String>, destination: PathBuf) -> Self {
+        Self {
+            kind,
+            source,
+            destination,
+            read_only: false,
+            propagation: String::new(),
+            create_source: true,
+            no_copy: false,
+            subpath: None,
+            tmpfs_options: Vec::new(),
+            mode: String::new(),
+            non_recursive: false,
+            read_only_depth: ReadOnlyDepth::default(),
+            volume: VolumeSpec::default(),
+        }
+    }
+
+    /// An anonymous volume.
+    pub fn volume(destination: PathBuf) -> Self {
+        Self::new(MountKind::Volume, None, destination)
+    }
 }
 
 /// A port as the client wants it published.
@@ -202,8 +275,27 @@ pub struct Resources {
     pub pids: Option<i64>,
     /// Block I/O weight, 10–1000.
     pub blkio_weight: Option<u16>,
+    /// Weights of single devices.
+    pub blkio_weight_devices: Vec<DeviceLimit>,
+    /// Limits of single devices: bytes a second read and written, operations a second read and written.
+    pub blkio_throttle: [Vec<DeviceLimit>; 4],
+    /// Tendency to swap, 0–100 (cgroup v1 only).
+    pub memory_swappiness: Option<u64>,
+    /// Real-time scheduling period in microseconds (cgroup v1 only).
+    pub cpu_rt_period: Option<u64>,
+    /// Real-time scheduling time a period in microseconds (cgroup v1 only).
+    pub cpu_rt_runtime: Option<i64>,
     /// Whether processes wait instead of being killed when memory is out (cgroup v1 only).
     pub oom_kill_disable: bool,
+}
+
+/// A number for one block device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceLimit {
+    /// The device's path on the host.
+    pub path: PathBuf,
+    /// Weight, bytes or operations a second.
+    pub limit: u64,
 }
 
 /// A resource limit (`setrlimit(2)`).
@@ -319,7 +411,7 @@ pub struct HostConfig {
     /// PID namespace.
     pub pid_mode: NsMode,
     /// IPC namespace.
-    pub ipc_mode: NsMode,
+    pub ipc_mode: IpcMode,
     /// Whether it shares the host's UTS namespace.
     pub uts_host: bool,
     /// Whether it shares the host's cgroup namespace.
@@ -332,6 +424,12 @@ pub struct HostConfig {
     pub oom_score_adj: Option<i32>,
     /// Additional groups, names or numbers.
     pub group_add: Vec<String>,
-    /// Annotations of the OCI runtime specification that the user gives.
-    pub annotations: std::collections::BTreeMap<String, String>,
+    /// Parent of the container's cgroup; empty is the daemon's.
+    pub cgroup_parent: String,
+    /// Annotations for the runtime.
+    pub annotations: BTreeMap<String, String>,
+    /// Driver of volumes that `-v` makes; empty is `local`.
+    pub volume_driver: String,
+    /// Legacy links on the default network: `container[:alias]`.
+    pub links: Vec<String>,
 }

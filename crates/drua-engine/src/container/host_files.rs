@@ -9,7 +9,7 @@ use std::path::Path;
 use drua_net::dns::{HostResolver, host_resolver};
 
 use super::{Container, NetworkMode};
-use crate::config::EngineConfig;
+use crate::engine::Shared;
 use crate::network::{Networks, PREDEFINED};
 use crate::{Error, Result};
 
@@ -19,12 +19,17 @@ pub(super) const NAMES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
 const EMBEDDED_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 
 /// Writes the three files. Blocking.
-pub(super) fn write(config: &EngineConfig, container: &Container, networks: &Networks) -> Result<()> {
+pub(super) fn write(shared: &Shared, container: &Container) -> Result<()> {
+    let (config, networks) = (&shared.config, &shared.networks);
+    if matches!(container.host.network_mode, NetworkMode::Container(_)) {
+        // It uses those of the container whose network it shares.
+        return Ok(());
+    }
     let dir = config.container_dir(&container.id);
     let [hostname, hosts, resolv_conf] = NAMES.map(|name| dir.join(name));
     let put = |path: &Path, text: &str| fs_err::write(path, text).map_err(Error::io("write", path));
     put(&hostname, &format!("{}\n", container.config.hostname))?;
-    put(&hosts, &hosts_text(container, networks))?;
+    put(&hosts, &(hosts_text(container, networks) + &links_text(shared, container)?))?;
     put(&resolv_conf, &resolv_conf_text(container, &host_resolver()))
 }
 
@@ -53,6 +58,28 @@ fn hosts_text(container: &Container, networks: &Networks) -> String {
         }
     }
     text
+}
+
+/// Lines for linked containers, which must run: `container[:alias]`, on the default network and on user networks.
+fn links_text(shared: &Shared, container: &Container) -> Result<String> {
+    let on_default = container.host.links.iter().map(|link| (PREDEFINED[0], link));
+    let on_others = container
+        .requests
+        .iter()
+        .flat_map(|(network, request)| request.links.iter().map(|link| (network.as_str(), link)));
+    let mut text = String::new();
+    for (network, link) in on_default.chain(on_others) {
+        let (name, alias) = link.split_once(':').unwrap_or((link, link));
+        let (name, alias) = (name.trim_start_matches('/'), alias.rsplit('/').next().unwrap_or(alias));
+        let other = shared.registry.find(name)?.snapshot();
+        let Some(endpoint) = other.endpoints.get(network).filter(|_| other.state.status.is_running()) else {
+            let message =
+                format!("Cannot link to a non running container: /{} AS /{}/{alias}", other.name, container.name);
+            return Err(Error::Conflict(message));
+        };
+        let _ = writeln!(text, "{}\t{alias} {} {}", endpoint.address, other.id.short(), other.name);
+    }
+    Ok(text)
 }
 
 fn resolv_conf_text(container: &Container, resolver: &HostResolver) -> String {

@@ -6,6 +6,7 @@ mod config;
 pub(crate) mod exec;
 pub(crate) mod health;
 mod host_files;
+pub(crate) mod host_mounts;
 pub mod log_attributes;
 mod spec;
 mod state;
@@ -19,8 +20,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use config::{
-    Config, Device, HealthCheck, HostConfig, LogConfig, LogDriver, MountKind, MountRequest, NetworkMode, NsMode,
-    PublishRequest, Resources, RestartPolicy, Seccomp, Ulimit,
+    Config, Device, DeviceLimit, HealthCheck, HostConfig, IpcMode, LogConfig, LogDriver, MountKind, MountRequest,
+    NetworkMode, NsMode, PublishRequest, ReadOnlyDepth, Resources, RestartPolicy, Seccomp, Ulimit, VolumeSpec,
 };
 pub use exec::{Exec, ExecConfig, ExecState};
 pub use health::{HealthState, ProbeResult};
@@ -65,6 +66,15 @@ pub struct MountPoint {
     /// Directories that make an image's root filesystem, topmost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lowers: Vec<PathBuf>,
+    /// Whether a bind leaves out what is mounted below its source.
+    #[serde(default)]
+    pub non_recursive: bool,
+    /// How far a read-only bind goes.
+    #[serde(default)]
+    pub read_only_depth: ReadOnlyDepth,
+    /// Path within the volume.
+    #[serde(default)]
+    pub subpath: Option<PathBuf>,
 }
 
 /// An immutable picture of a container; a new one replaces it whenever something changes.

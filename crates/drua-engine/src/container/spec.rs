@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use drua_runtime::spec::{
     self, ContainerSpec, DeviceKind, DeviceMapping, HostFacts, MountSource, MountSpec, Namespace, Propagation,
-    SeccompMode,
+    SeccompMode, Shm,
 };
 use drua_runtime::users;
 use drua_types::{ByteSize, annotations};
 
 use super::{
-    Config, Container, Device, HostConfig, Hull, LogDriver, MountKind, MountPoint, NetworkMode, NsMode, Resources,
-    Seccomp, host_files,
+    Config, Container, Device, DeviceLimit, HostConfig, Hull, IpcMode, LogDriver, MountKind, MountPoint, NetworkMode,
+    NsMode, ReadOnlyDepth, Resources, Seccomp, host_files, host_mounts,
 };
 use crate::config::EngineConfig;
 use crate::engine::Shared;
@@ -93,14 +93,14 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
     spec.cap_drop = host.cap_drop.clone();
     spec.masked_paths = host.masked_paths.clone();
     spec.readonly_paths = host.readonly_paths.clone();
-    spec.devices = host.devices.iter().map(device).collect::<Result<_>>()?;
+    spec.devices = devices(host)?;
     spec.device_cgroup_rules = host.device_cgroup_rules.clone();
     spec.mounts = mounts(&shared.config, container);
     spec.shm_size = host.shm_size;
     namespaces(shared, container, &mut spec)?;
     spec.sysctls = sysctls(host);
     spec.ulimits = host.ulimits.iter().map(ulimit).collect();
-    spec.resources = resources(&host.resources);
+    spec.resources = resources(&host.resources)?;
     spec.oom_score_adj = host.oom_score_adj;
     spec.no_new_privileges = host.no_new_privileges;
     spec.seccomp = match &host.seccomp {
@@ -108,14 +108,15 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
         Seccomp::Unconfined => SeccompMode::Unconfined,
         Seccomp::Custom(profile) => SeccompMode::Custom(profile.clone()),
     };
-    spec.cgroup_parent = Some(shared.config.cgroup_parent.clone());
+    let parent = if host.cgroup_parent.is_empty() { &shared.config.cgroup_parent } else { &host.cgroup_parent };
+    spec.cgroup_parent = Some(parent.clone());
     let notes = [
         (annotations::STATE_DIR, dir.display().to_string()),
         (annotations::AOT_CACHE, shared.config.aot_cache().display().to_string()),
         (annotations::STDIN_ONCE, config.stdin_once.to_string()),
     ];
-    // Ours come last: no user's takes the place of one.
     spec.annotations = host.annotations.clone();
+    // Ours win: they say what the shim does on this host.
     spec.annotations.extend(notes.map(|(key, value)| (key.to_owned(), value)));
     if let Hull::Wasm(flavor) = container.hull {
         spec.annotations.insert(annotations::FLAVOR.to_owned(), flavor.to_string());
@@ -150,6 +151,11 @@ fn mounts(config: &EngineConfig, container: &Container) -> Vec<MountSpec> {
     let dir = config.container_dir(&container.id);
     let taken = |destination: &str| container.mounts.iter().any(|mount| mount.destination == Path::new(destination));
     let mut mounts: Vec<MountSpec> = Vec::new();
+    // Who shares a network shares its names.
+    let dir = match &container.host.network_mode {
+        NetworkMode::Container(other) => config.container_dir(other),
+        _ => dir,
+    };
     for name in host_files::NAMES {
         let destination = format!("/etc/{name}");
         if !taken(&destination) {
@@ -165,11 +171,17 @@ fn mounts(config: &EngineConfig, container: &Container) -> Vec<MountSpec> {
             });
         }
     }
-    mounts.extend(container.mounts.iter().map(mount));
+    mounts.extend(
+        container
+            .mounts
+            .iter()
+            .enumerate()
+            .map(|(index, point)| mount(point, host_mounts::source(config, container, index))),
+    );
     mounts
 }
 
-fn mount(mount: &MountPoint) -> MountSpec {
+fn mount(mount: &MountPoint, source: PathBuf) -> MountSpec {
     let mut options = mount.tmpfs_options.clone();
     let source = match mount.kind {
         MountKind::Bind | MountKind::Volume => {
@@ -181,7 +193,7 @@ fn mount(mount: &MountPoint) -> MountSpec {
                 "slave" => Propagation::Slave,
                 _ => Propagation::RPrivate,
             };
-            MountSource::Bind { source: mount.source.clone(), propagation, recursive: true }
+            MountSource::Bind { source, propagation, recursive: !mount.non_recursive }
         }
         MountKind::Image => MountSource::Image { lowers: mount.lowers.clone() },
         MountKind::Tmpfs => {
@@ -196,7 +208,13 @@ fn mount(mount: &MountPoint) -> MountSpec {
             MountSource::Tmpfs { size }
         }
     };
-    MountSpec { destination: mount.destination.display().to_string(), source, readonly: !mount.writable, options }
+    let top_only = mount.read_only_depth == ReadOnlyDepth::Top;
+    if !mount.writable && top_only {
+        // Without the runtime's own handling, which would go down to the mounts below.
+        options.push("ro".to_owned());
+    }
+    let readonly = !mount.writable && !top_only;
+    MountSpec { destination: mount.destination.display().to_string(), source, readonly, options }
 }
 
 fn namespaces(shared: &Shared, container: &Container, spec: &mut ContainerSpec) -> Result<()> {
@@ -221,7 +239,13 @@ fn namespaces(shared: &Shared, container: &Container, spec: &mut ContainerSpec) 
         }
     };
     spec.pid = mode(&host.pid_mode, "pid")?;
-    spec.ipc = mode(&host.ipc_mode, "ipc")?;
+    (spec.ipc, spec.shm) = match &host.ipc_mode {
+        IpcMode::Private => (Namespace::Private, Shm::Own),
+        IpcMode::Shareable => (Namespace::Private, Shm::Shared(host_mounts::shm(&shared.config, &container.id))),
+        IpcMode::None => (Namespace::Private, Shm::None),
+        IpcMode::Host => (Namespace::Host, Shm::Own),
+        IpcMode::Container(id) => (of(id, "ipc")?, Shm::Shared(host_mounts::shm(&shared.config, id))),
+    };
     if host.uts_host {
         spec.uts = Namespace::Host;
     }
@@ -246,38 +270,134 @@ pub(super) fn ulimit(limit: &super::Ulimit) -> spec::Ulimit {
     spec::Ulimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard }
 }
 
-fn resources(resources: &Resources) -> spec::Resources {
+fn resources(resources: &Resources) -> Result<spec::Resources> {
     let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    spec::Resources {
+    let [read_bps, write_bps, read_iops, write_iops] =
+        resources.blkio_throttle.each_ref().map(|limits| limits.iter().map(block_device).collect::<Result<Vec<_>>>());
+    let weights = resources.blkio_weight_devices.iter().map(block_device).collect::<Result<Vec<_>>>()?;
+    let weight = |(major, minor, weight): (i64, i64, u64)| (major, minor, u16::try_from(weight).unwrap_or(u16::MAX));
+    Ok(spec::Resources {
         memory: resources.memory,
         memory_reservation: resources.memory_reservation,
         memory_swap: resources.memory_swap,
+        memory_swappiness: resources.memory_swappiness,
         nano_cpus: resources.nano_cpus.and_then(|nanos| u64::try_from(nanos).ok()),
         cpu_shares: resources.cpu_shares,
         cpu_period: resources.cpu_period,
         cpu_quota: resources.cpu_quota,
+        cpu_rt_period: resources.cpu_rt_period,
+        cpu_rt_runtime: resources.cpu_rt_runtime,
         cpuset_cpus: text(&resources.cpuset_cpus),
         cpuset_mems: text(&resources.cpuset_mems),
         pids_limit: resources.pids,
         blkio_weight: resources.blkio_weight,
+        blkio_weight_devices: weights.into_iter().map(weight).collect(),
+        blkio_throttle: [read_bps?, write_bps?, read_iops?, write_iops?],
         oom_kill_disable: resources.oom_kill_disable,
+    })
+}
+
+fn block_device(limit: &DeviceLimit) -> Result<(i64, i64, u64)> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let path = &limit.path;
+    let found = std::fs::metadata(path).map_err(Error::io("look up the block device", path))?;
+    if !found.file_type().is_block_device() {
+        return Err(Error::Invalid(format!("`{}` is not a block device", path.display())));
+    }
+    let (major, minor) = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
+    Ok((i64::from(major), i64::from(minor), limit.limit))
+}
+
+/// Most devices that a directory gives.
+const MAX_DEVICES: usize = 4096;
+
+/// The devices that were asked for; a directory stands for all below it. A privileged container has all of the host's.
+fn devices(host: &HostConfig) -> Result<Vec<DeviceMapping>> {
+    let mut devices = Vec::new();
+    if host.privileged {
+        let all = Device { host_path: "/dev".into(), container_path: "/dev".into(), permissions: "rwm".to_owned() };
+        below(&all, &mut devices);
+        return Ok(devices);
+    }
+    for asked in &host.devices {
+        if asked.host_path.is_dir() {
+            below(asked, &mut devices);
+        } else {
+            devices.push(device(asked)?);
+        }
+    }
+    Ok(devices)
+}
+
+/// Devices in a directory and below. What is no device, or vanishes, is left out, as is what every container has.
+fn below(dir: &Device, devices: &mut Vec<DeviceMapping>) {
+    // Besides the directories that are mounted, the runtime makes the standard nodes itself.
+    const NOT_OURS: [&str; 15] = [
+        "pts",
+        "shm",
+        "fd",
+        "mqueue",
+        ".lxc",
+        ".udev",
+        "hugepages",
+        "null",
+        "zero",
+        "full",
+        "random",
+        "urandom",
+        "tty",
+        "console",
+        "ptmx",
+    ];
+    for entry in std::fs::read_dir(&dir.host_path).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let inner = Device {
+            host_path: entry.path(),
+            container_path: dir.container_path.join(&name),
+            permissions: dir.permissions.clone(),
+        };
+        // Links are not followed: the device that they mean is there under its own name.
+        let Some(kind) = entry.file_type().ok().filter(|kind| !kind.is_symlink()) else { continue };
+        if devices.len() >= MAX_DEVICES
+            || NOT_OURS.iter().any(|other| name == *other)
+            || inner.container_path == Path::new("/dev/console")
+        {
+            continue;
+        }
+        if kind.is_dir() {
+            below(&inner, devices);
+        } else if let Ok(found) = device(&inner) {
+            devices.push(found);
+        }
     }
 }
 
 /// The limits alone, for a container that runs.
 pub(super) fn limits(limits: &Resources) -> Result<drua_runtime::oci::LinuxResources> {
     let host = HostFacts::read().map_err(|error| Error::Spec(Box::new(error)))?;
-    spec::resources(&resources(limits), &host).map_err(|error| Error::Spec(Box::new(error)))
+    spec::resources(&resources(limits)?, &host).map_err(|error| Error::Spec(Box::new(error)))
 }
 
 /// Looks up a device's type and numbers on the host.
 fn device(device: &Device) -> Result<DeviceMapping> {
     use std::os::unix::fs::FileTypeExt as _;
-    let metadata = std::fs::metadata(&device.host_path).map_err(Error::io("look up device", &device.host_path))?;
+    let path = device.host_path.display();
+    let metadata = std::fs::metadata(&device.host_path).map_err(|error| {
+        let cause = if error.kind() == std::io::ErrorKind::NotFound {
+            "no such file or directory".to_owned()
+        } else {
+            error.to_string()
+        };
+        Error::Invalid(format!("error gathering device information while adding custom device \"{path}\": {cause}"))
+    })?;
     let kind = match metadata.file_type() {
         kind if kind.is_char_device() => DeviceKind::Char,
         kind if kind.is_block_device() => DeviceKind::Block,
-        _ => return Err(Error::Invalid(format!("`{}` is not a device node", device.host_path.display()))),
+        _ => {
+            return Err(Error::Invalid(format!(
+                "error gathering device information while adding custom device \"{path}\": not a device node"
+            )));
+        }
     };
     Ok(DeviceMapping {
         path: device.container_path.clone(),

@@ -209,7 +209,7 @@ fn prepare(shared: &Shared, id: ContainerId, step: Step, endpoints: &Endpoints) 
     let attached = shared.networks.attach(&shared.config, &container)?;
     crate::lock(endpoints).clone_from(&attached.endpoints);
     container.endpoints = attached.endpoints;
-    host_files::write(&shared.config, &container, &shared.networks)?;
+    host_files::write(shared, &container)?;
     spec::write_bundle(shared, &container)?;
     let lower: Vec<String> = step.lowers.iter().map(|layer| layer.display().to_string()).collect();
     Ok(CreateTask {
@@ -270,6 +270,7 @@ fn bare(shared: &Shared, id: ContainerId, step: &Step) -> Result<Container> {
         health: None,
         restart_count: 0,
         manually_stopped: false,
+        health: None,
         exits: 0,
         removed: false,
     })
@@ -310,6 +311,10 @@ fn mounts(shared: &Shared, id: &ContainerId, step: &Step) -> Result<Vec<MountPoi
             tmpfs_options: options,
             anonymous: false,
             no_copy: true,
+            lowers: Vec::new(),
+            non_recursive: false,
+            read_only_depth: super::ReadOnlyDepth::default(),
+            subpath: None,
         });
     }
     // Outer directories first, so that inner ones are mounted on top of them.

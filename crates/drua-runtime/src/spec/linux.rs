@@ -5,7 +5,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{
     Linux, LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxNamespace, LinuxNamespaceType, LinuxPids, LinuxResources,
-    PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    LinuxThrottleDeviceBuilder, LinuxWeightDeviceBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
 };
 
 use super::{
@@ -55,12 +55,38 @@ pub fn resources(resources: &Resources, host: &HostFacts) -> Result<LinuxResourc
         pids.set_limit(if limit <= 0 { -1 } else { limit });
         linux.set_pids(Some(pids));
     }
-    if let Some(weight) = resources.blkio_weight.filter(|weight| *weight != 0) {
-        let mut block_io = LinuxBlockIo::default();
-        block_io.set_weight(Some(weight));
-        linux.set_block_io(Some(block_io));
-    }
+    linux.set_block_io(block_io(resources));
     Ok(linux)
+}
+
+fn block_io(resources: &Resources) -> Option<LinuxBlockIo> {
+    let weight = resources.blkio_weight.filter(|weight| *weight != 0);
+    let [read_bps, write_bps, read_iops, write_iops] = resources.blkio_throttle.each_ref().map(|limits| {
+        let convert = |(major, minor, rate): &(i64, i64, u64)| {
+            let device = LinuxThrottleDeviceBuilder::default().major(*major).minor(*minor).rate(*rate);
+            device.build().expect("every field is given")
+        };
+        let devices: Vec<_> = limits.iter().map(convert).collect();
+        Some(devices).filter(|devices| !devices.is_empty())
+    });
+    let weights = resources.blkio_weight_devices.iter().map(|(major, minor, weight)| {
+        let device = LinuxWeightDeviceBuilder::default().major(*major).minor(*minor).weight(*weight);
+        device.build().expect("every field is given or has a default")
+    });
+    let weights = Some(weights.collect::<Vec<_>>()).filter(|devices| !devices.is_empty());
+    let throttles = [&read_bps, &write_bps, &read_iops, &write_iops];
+    if weight.is_none() && weights.is_none() && throttles.iter().all(|devices| devices.is_none()) {
+        return None;
+    }
+    let mut block_io = LinuxBlockIo::default();
+    block_io
+        .set_weight(weight)
+        .set_weight_device(weights)
+        .set_throttle_read_bps_device(read_bps)
+        .set_throttle_write_bps_device(write_bps)
+        .set_throttle_read_iops_device(read_iops)
+        .set_throttle_write_iops_device(write_iops);
+    Some(block_io)
 }
 
 fn memory(resources: &Resources, host: &HostFacts) -> Option<LinuxMemory> {
@@ -71,11 +97,13 @@ fn memory(resources: &Resources, host: &HostFacts) -> Option<LinuxMemory> {
         None => limit.map(|limit| limit.saturating_mul(2)),
     };
     let swap = swap.filter(|_| host.swap_limit);
-    if limit.is_none() && reservation.is_none() && swap.is_none() && !resources.oom_kill_disable {
+    let swappiness = resources.memory_swappiness.filter(|_| host.cgroup != CgroupLayout::Unified);
+    if limit.is_none() && reservation.is_none() && swap.is_none() && swappiness.is_none() && !resources.oom_kill_disable
+    {
         return None;
     }
     let mut memory = LinuxMemory::default();
-    memory.set_limit(limit).set_reservation(reservation).set_swap(swap);
+    memory.set_limit(limit).set_reservation(reservation).set_swap(swap).set_swappiness(swappiness);
     if resources.oom_kill_disable && host.cgroup != CgroupLayout::Unified {
         memory.set_disable_oom_killer(Some(true));
     }
@@ -96,11 +124,14 @@ fn cpu(resources: &Resources) -> Result<Option<LinuxCpu>, SpecError> {
     }
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let (cpus, mems, shares) = (text(&resources.cpuset_cpus), text(&resources.cpuset_mems), set(resources.cpu_shares));
-    if quota.is_none() && period.is_none() && cpus.is_none() && mems.is_none() && shares.is_none() {
+    let (rt_period, rt_runtime) = (set(resources.cpu_rt_period), resources.cpu_rt_runtime.filter(|time| *time != 0));
+    let realtime = rt_period.is_some() || rt_runtime.is_some();
+    if quota.is_none() && period.is_none() && cpus.is_none() && mems.is_none() && shares.is_none() && !realtime {
         return Ok(None);
     }
     let mut cpu = LinuxCpu::default();
     cpu.set_shares(shares).set_quota(quota).set_period(period).set_cpus(cpus).set_mems(mems);
+    cpu.set_realtime_period(rt_period).set_realtime_runtime(rt_runtime);
     Ok(Some(cpu))
 }
 

@@ -86,6 +86,8 @@ pub struct ContainerSpec {
     pub pid: Namespace,
     /// The IPC namespace. With [`Namespace::Host`] the host's `/dev/shm` and `/dev/mqueue` are mounted.
     pub ipc: Namespace,
+    /// Where `/dev/shm` comes from.
+    pub shm: Shm,
     /// The UTS namespace.
     pub uts: Namespace,
     /// The cgroup namespace. `None` is private, for privileged containers on cgroup v1 the host's, as Docker does.
@@ -134,6 +136,7 @@ impl ContainerSpec {
             network: Namespace::Private,
             pid: Namespace::Private,
             ipc: Namespace::Private,
+            shm: Shm::Own,
             uts: Namespace::Private,
             cgroupns: None,
             sysctls: BTreeMap::new(),
@@ -152,6 +155,18 @@ impl ContainerSpec {
         let parent = self.cgroup_parent.as_deref().unwrap_or(DEFAULT_CGROUP_PARENT);
         PathBuf::from("/").join(parent.trim_start_matches('/')).join(&self.id)
     }
+}
+
+/// Where a container's `/dev/shm` comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Shm {
+    /// A tmpfs of its own.
+    #[default]
+    Own,
+    /// There is none.
+    None,
+    /// A tmpfs of the host that several containers share.
+    Shared(PathBuf),
 }
 
 /// Where a namespace comes from.
@@ -303,6 +318,17 @@ pub struct Resources {
     pub pids_limit: Option<i64>,
     /// Block I/O weight, 10–1000.
     pub blkio_weight: Option<u16>,
+    /// Weights of single devices: major, minor, weight.
+    pub blkio_weight_devices: Vec<(i64, i64, u16)>,
+    /// Limits of single devices (major, minor, limit): bytes a second read and written, operations a second read and
+    /// written.
+    pub blkio_throttle: [Vec<(i64, i64, u64)>; 4],
+    /// Tendency to swap, 0–100 (cgroup v1 only).
+    pub memory_swappiness: Option<u64>,
+    /// Real-time scheduling period in µs (cgroup v1 only).
+    pub cpu_rt_period: Option<u64>,
+    /// Real-time scheduling time a period in µs (cgroup v1 only).
+    pub cpu_rt_runtime: Option<i64>,
 }
 
 /// Which system calls are allowed.

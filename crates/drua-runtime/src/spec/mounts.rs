@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::Mount;
 
 use super::host::thermal_throttle_path;
-use super::{ContainerSpec, DEFAULT_SHM_SIZE, HostFacts, MountSource, MountSpec, Namespace, Propagation};
+use super::{ContainerSpec, DEFAULT_SHM_SIZE, HostFacts, MountSource, MountSpec, Namespace, Propagation, Shm};
 
 /// What nobody in a container sees, besides the thermal throttle counters of each processor.
 pub const DEFAULT_MASKED_PATHS: &[&str] = &[
@@ -95,7 +95,16 @@ fn standard(spec: &ContainerSpec, host: &HostFacts) -> Vec<Mount> {
     } else {
         let size = format!("size={}", spec.shm_size.unwrap_or(DEFAULT_SHM_SIZE));
         mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", &guarded));
-        mounts.push(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]));
+        match &spec.shm {
+            Shm::Own => {
+                mounts.push(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]));
+            }
+            Shm::None => {}
+            Shm::Shared(path) => {
+                let path = path.to_string_lossy();
+                mounts.push(mount("/dev/shm", "bind", &path, &["rbind", "nosuid", "noexec", "nodev", "rprivate"]));
+            }
+        }
     }
     mounts
 }

@@ -88,12 +88,14 @@ pub(crate) async fn export(engine: Engine, name: &str) -> Reply {
     Ok(response)
 }
 
-/// Lets the blocking pool write the body.
+/// Writes the body on a thread of its own: a client that reads slowly, or not at all, must not take one from the pool that
+/// everybody needs.
 fn write_tar(
     sender: Sender,
     write: impl FnOnce(&mut dyn std::io::Write) -> Result<(), drua_engine::FilesError> + Send + 'static,
 ) {
-    tokio::task::spawn_blocking(move || {
+    let failed = sender.clone();
+    let work = move || {
         let mut out = BufWriter::with_capacity(CHUNK, sender.clone());
         let written = write(&mut out);
         let written = written.map_err(|error| error_chain(&error));
@@ -103,7 +105,10 @@ fn write_tar(
             drop(out.into_parts());
             sender.abort(error);
         }
-    });
+    };
+    if let Err(error) = std::thread::Builder::new().name("archive".to_owned()).spawn(work) {
+        tokio::task::spawn_blocking(move || failed.abort(error));
+    }
 }
 
 pub(crate) async fn write(engine: Engine, name: &str, call: Call) -> Reply {
@@ -113,11 +118,20 @@ pub(crate) async fn write(engine: Engine, name: &str, call: Call) -> Reply {
     let container = engine.container(name)?;
     let files = files(&engine, name).await?;
     let mut body = call.into_reader();
-    let done = blocking(move || {
+    // On a thread of its own, as the client may send slowly.
+    let (sender, done) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    let work = move || {
+        let _inside = runtime.enter();
         let done = files.write(&path, &mut body, keep_kinds, as_user);
-        Ok(done.map_err(drua_engine::Error::from)?)
-    });
-    done.await?;
+        drop(body);
+        // The client may have gone.
+        let _ = sender.send(done);
+    };
+    let spawned = std::thread::Builder::new().name("archive".to_owned()).spawn(work);
+    spawned.map_err(|error| Failure::new(StatusCode::SERVICE_UNAVAILABLE, error))?;
+    let gone = |_| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "an internal task panicked");
+    done.await.map_err(gone)?.map_err(drua_engine::Error::from)?;
     engine.publish_container_event(&container, "extract-to-dir");
     Ok(http::empty(StatusCode::OK))
 }

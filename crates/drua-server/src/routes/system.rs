@@ -87,6 +87,8 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
         line.map(|value| value.trim_matches('"').to_owned()).unwrap_or_default()
     };
     let security = ["name=seccomp,profile=builtin", "name=cgroupns"];
+    let kernel_limits = wire::create::Kernel::read();
+    let settings = engine.settings();
     let mut info = json!({
         "ID": engine.config().data_root.display().to_string(),
         "Containers": containers.len(),
@@ -103,22 +105,22 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
             "Log": ["json-file", "local", "none"],
         },
         "MemoryLimit": true,
-        "SwapLimit": true,
-        "CpuCfsPeriod": true,
-        "CpuCfsQuota": true,
-        "CPUShares": true,
-        "CPUSet": true,
-        "PidsLimit": true,
+        "SwapLimit": kernel_limits.swap_limit,
+        "CpuCfsPeriod": kernel_limits.cpu_quota,
+        "CpuCfsQuota": kernel_limits.cpu_quota,
+        "CPUShares": kernel_limits.cpu_shares,
+        "CPUSet": kernel_limits.cpuset,
+        "PidsLimit": kernel_limits.pids,
         "IPv4Forwarding": true,
-        "Debug": false,
+        "Debug": settings.debug,
         "NFd": std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
-        "OomKillDisable": !v2,
+        "OomKillDisable": kernel_limits.oom_kill_disable,
         "NGoroutines": 0,
     });
     // In two pieces: one is too long for the macro.
     let rest = json!({
         "SystemTime": wire::time(Some(Timestamp::now())),
-        "LoggingDriver": "json-file",
+        "LoggingDriver": if settings.log_driver.is_empty() { "json-file" } else { &settings.log_driver },
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": if v2 { "2" } else { "1" },
         "NEventsListener": 0,
@@ -128,7 +130,7 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
         "OSType": "linux",
         "Architecture": uname.machine().to_string_lossy(),
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": { "InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": null },
+        "RegistryConfig": { "InsecureRegistryCIDRs": settings.insecure_registries, "IndexConfigs": {}, "Mirrors": settings.registry_mirrors },
         "NCPU": std::thread::available_parallelism().map_or(1, usize::from),
         "MemTotal": memory,
         "GenericResources": null,
@@ -137,11 +139,11 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
         "HttpsProxy": "",
         "NoProxy": "",
         "Name": uname.nodename().to_string_lossy(),
-        "Labels": [],
+        "Labels": settings.labels,
         "ExperimentalBuild": false,
         "ServerVersion": VERSION,
         "Runtimes": runtimes,
-        "DefaultRuntime": "drua",
+        "DefaultRuntime": if settings.default_runtime.is_empty() { "drua" } else { &settings.default_runtime },
         "Swarm": { "NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": false, "Error": "", "RemoteManagers": null },
         "LiveRestoreEnabled": true,
         "Isolation": "",

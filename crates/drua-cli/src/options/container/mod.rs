@@ -5,6 +5,7 @@ mod request;
 use drua_types::env::DOCKER_DEFAULT_PLATFORM;
 
 use super::health::HealthArgs;
+use super::host::HostArgs;
 use super::limits::LimitArgs;
 use super::network::NetworkArgs;
 
@@ -117,6 +118,8 @@ pub(crate) struct ContainerArgs {
     limits: LimitArgs,
     #[command(flatten)]
     health: HealthArgs,
+    #[command(flatten)]
+    host: HostArgs,
 
     /// Give the container all privileges
     #[arg(long, help_heading = "Security")]

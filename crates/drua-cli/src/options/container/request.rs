@@ -151,6 +151,7 @@ impl ContainerArgs {
             ..HostConfig::default()
         };
         self.limits.apply(&mut host)?;
+        self.host.apply(&mut host)?;
         self.apply_security(&mut host)?;
         Ok(host)
     }
