@@ -9,6 +9,7 @@ use drua_types::exit;
 use crate::commands::{self, Command};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::plugin;
 use crate::ui::Printer;
 
 /// Linux containers and WebAssembly side by side
@@ -52,6 +53,14 @@ pub(crate) struct Cli {
 /// Runs a command line and returns the exit code.
 pub(crate) fn main(args: Vec<OsString>) -> u8 {
     let ui = Printer::new();
+    let args = match plugin::called(&args) {
+        plugin::Called::Plainly => args,
+        plugin::Called::As(line) => line,
+        // Nothing can be done about a docker CLI that is gone.
+        plugin::Called::ForMetadata => {
+            return if ui.line(&plugin::metadata()).is_ok() { exit::OK } else { exit::FAILURE };
+        }
+    };
     let parsed = grouped().try_get_matches_from(&args).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,

@@ -13,6 +13,7 @@ pub mod daemon;
 mod failure;
 mod format;
 mod options;
+mod plugin;
 mod session;
 mod ui;
 pub mod wasm;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use drua_api::client::{AttachOptions, FrameStream, RemoveContainer, StopOptions};
+use drua_api::client::{AttachOptions, FrameStream, PutArchive, RemoveContainer, RequestBody, StopOptions};
 use drua_api::{Client, ClientError};
 use drua_composefile::{Condition, Project};
 use futures_util::StreamExt as _;
@@ -13,11 +13,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::create;
 use crate::error::ComposeError;
 use crate::observer::{Observer, Resource, ResourceKind, Status};
 use crate::plan::{Action, CreateContainer, Plan, StepId, Target};
 use crate::wait::{self, Waited};
+use crate::{create, files, hooks, references};
 
 /// How many requests are under way at once; as Docker Compose's default is for creates.
 const PARALLEL: usize = 16;
@@ -119,11 +119,13 @@ impl Applier<'_> {
                 }
             }
             Action::Stop { target, timeout_seconds } => {
+                self.before_stop(target).await;
                 let options = StopOptions { signal: None, timeout_seconds: *timeout_seconds };
                 let request = self.client.container_stop(&target.container, &options);
                 self.container(target, "stop", Status::Stopping, Status::Stopped, request).await
             }
             Action::Restart { target, timeout_seconds } => {
+                self.before_stop(target).await;
                 let options = StopOptions { signal: None, timeout_seconds: *timeout_seconds };
                 let request = self.client.container_restart(&target.container, &options);
                 self.container(target, "restart", Status::Restarting, Status::Restarted, request).await
@@ -174,9 +176,9 @@ impl Applier<'_> {
 
     async fn create_container(&self, create: &CreateContainer) -> Result<(), ComposeError> {
         let project = self.project();
-        let service = &project.services[&create.service];
-        let image = service.image.as_deref().unwrap_or_default();
-        let image_id = self.images.get(image).map_or("", String::as_str);
+        let service = &references::resolve(self.client, project, &project.services[&create.service]).await?;
+        let image = service.image_name(&project.name, &create.service);
+        let image_id = self.images.get(&image).map_or("", String::as_str);
         let body = create::container(project, service, create, image_id);
         let (during, after) = match create.replaces {
             // It has been recreated when it has its name.
@@ -189,7 +191,7 @@ impl Applier<'_> {
             for warning in &created.warnings {
                 self.observer.warning(&format!("{}: {warning}", create.final_name));
             }
-            Ok(())
+            inject(self.client, &created.id, &files::injected(project, service)).await
         };
         self.reported(&container_resource(&create.final_name), during, after, created)
             .await
@@ -197,6 +199,11 @@ impl Applier<'_> {
     }
 
     async fn start(&self, target: &Target) -> Result<(), ComposeError> {
+        let service = self.project.and_then(|project| project.services.get(target.service.as_str()));
+        if let (Some(project), Some(service)) = (self.project, service.filter(|service| !service.pre_start.is_empty()))
+        {
+            hooks::before_start(self.client, self.observer, project, service, target).await?;
+        }
         let started = async {
             if let Some(attach) = &self.attach {
                 let attached = AttachedContainer::attach(self.client, target).await?;
@@ -205,7 +212,23 @@ impl Applier<'_> {
             }
             self.client.container_start(&target.container, None).await
         };
-        self.container(target, "start", Status::Starting, Status::Started, started).await
+        self.container(target, "start", Status::Starting, Status::Started, started).await?;
+        match (self.project, service) {
+            (Some(project), Some(service)) => {
+                hooks::run(self.client, self.observer, project, &service.post_start, target).await
+            }
+            (None, _) | (_, None) => Ok(()),
+        }
+    }
+
+    /// Commands that are run in a container before it is stopped. What fails is told; it is stopped all the same.
+    async fn before_stop(&self, target: &Target) {
+        let service = self.project.and_then(|project| Some((project, project.services.get(target.service.as_str())?)));
+        if let Some((project, service)) = service
+            && let Err(error) = hooks::run(self.client, self.observer, project, &service.pre_stop, target).await
+        {
+            self.observer.warning(&drua_types::error_chain(&error));
+        }
     }
 
     async fn wait(
@@ -296,6 +319,16 @@ impl Applier<'_> {
     fn project(&self) -> &Project {
         self.project.expect("only plans for `up` create, and `up` has a project")
     }
+}
+
+/// Copies secrets and configs into a container that has not been started.
+pub(crate) async fn inject(client: &Client, id: &str, files: &[files::Injected]) -> Result<(), ClientError> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let archive = crate::archive::of_files(files);
+    let options = PutArchive { keep_kinds: false, copy_owners: true };
+    client.container_archive_put(id, "/", RequestBody::from(bytes::Bytes::from(archive)), options).await
 }
 
 fn ignore_missing(result: Result<(), ClientError>) -> Result<(), ClientError> {

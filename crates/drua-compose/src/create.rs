@@ -3,19 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use drua_api::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, Ipam, IpamConfig,
-    Mount as ApiMount, MountBindOptions, MountBindOptionsPropagationEnum as Propagation, MountTmpfsOptions, MountType,
-    MountVolumeOptions, NetworkCreateRequest, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits, RestartPolicy,
-    RestartPolicyNameEnum as PolicyName, VolumeCreateRequest,
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum,
+    HostConfigLogConfig, Ipam, IpamConfig, Mount as ApiMount, MountBindOptions,
+    MountBindOptionsPropagationEnum as Propagation, MountImageOptions, MountTmpfsOptions, MountType,
+    MountVolumeOptions, NetworkCreateRequest, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
+    VolumeCreateRequest,
 };
 use drua_composefile::{
-    Duration, Healthcheck, Labels, Mount, MountKind, Network, NetworkMode, PortMapping, Project, Restart, Service,
-    ServiceNetwork, Ulimit, Volume,
+    Duration, Healthcheck, Labels, Mount, MountKind, Network, PortMapping, Project, Service, ServiceNetwork, Ulimit,
+    Volume,
 };
 
-use crate::hash::config_hash;
-use crate::labels;
+use crate::hash::{self, config_hash};
 use crate::plan::CreateContainer;
+use crate::{files, labels, limits};
+
+/// The security option that unmasks `/proc` and `/sys`.
+const UNCONFINED: &str = "systempaths=unconfined";
 
 /// Longest range of ports that is written out.
 const MAX_RANGE: u16 = 10_000;
@@ -42,7 +46,7 @@ pub(crate) fn network(project: &Project, key: &str, network: &Network) -> Networ
             options: some_map(&ipam.options),
         }),
         options: some_map(&network.driver_opts),
-        labels: Some(resource_labels(project, &network.labels, labels::NETWORK, key)),
+        labels: Some(resource_labels(project, &network.labels, labels::NETWORK, key, hash::of(network))),
         ..NetworkCreateRequest::default()
     }
 }
@@ -52,7 +56,7 @@ pub(crate) fn volume(project: &Project, key: &str, volume: &Volume) -> VolumeCre
         name: Some(volume.name.clone()),
         driver: volume.driver.clone(),
         driver_opts: some_map(&volume.driver_opts),
-        labels: Some(resource_labels(project, &volume.labels, labels::VOLUME, key)),
+        labels: Some(resource_labels(project, &volume.labels, labels::VOLUME, key, hash::volume_hash(volume))),
         ..VolumeCreateRequest::default()
     }
 }
@@ -66,19 +70,23 @@ pub(crate) fn container(
     let networks = service.networks_by_priority();
     let full_name =
         |key: &str| project.networks.get(key).map_or_else(|| key.to_owned(), |network| network.name.clone());
-    let network_mode = match (service.network_mode, networks.first()) {
-        (Some(NetworkMode::None), _) => "none".to_owned(),
-        (Some(NetworkMode::Host), _) => "host".to_owned(),
-        (Some(NetworkMode::Bridge), _) | (None, None) => "bridge".to_owned(),
+    let network_mode = match (&service.network_mode, networks.first()) {
+        (Some(mode), _) => mode.to_string(),
+        (None, None) => "none".to_owned(),
         (None, Some(first)) => full_name(first),
     };
     let endpoints: HashMap<String, EndpointSettings> = networks
         .iter()
         .map(|key| {
             let options = service.networks.get(*key).and_then(Option::as_ref);
-            (full_name(key), endpoint(create, options))
+            let mut endpoint = endpoint(service, create, options);
+            if networks.first() == Some(key) && endpoint.mac_address.is_none() {
+                endpoint.mac_address.clone_from(&service.mac_address);
+            }
+            (full_name(key), endpoint)
         })
         .collect();
+    let interactive = service.stdin_open && create.one_off.is_some();
     let mut host_config = host_config(project, service, create);
     host_config.network_mode = Some(network_mode);
     ContainerCreateBody {
@@ -92,7 +100,9 @@ pub(crate) fn container(
         cmd: service.command.clone(),
         entrypoint: service.entrypoint.clone(),
         healthcheck: service.healthcheck.as_ref().map(healthcheck),
-        image: service.image.clone(),
+        image: Some(service.image_name(&project.name, &create.service)),
+        stdin_once: interactive.then_some(true),
+        attach_stdin: interactive.then_some(true),
         volumes: some_vec(anonymous_volumes(service, create)),
         working_dir: service.working_dir.clone(),
         labels: Some(container_labels(project, service, create, image_id)),
@@ -105,13 +115,34 @@ pub(crate) fn container(
 }
 
 fn host_config(project: &Project, service: &Service, create: &CreateContainer) -> HostConfig {
-    let (binds, mounts) = mounts(project, service, create);
-    HostConfig {
+    let (binds, mut mounts) = mounts(project, service, create);
+    mounts.extend(files::mounts(project, service));
+    let mut host = HostConfig {
         binds: some_vec(binds),
         mounts: some_vec(mounts),
         tmpfs: (!service.tmpfs.is_empty()).then(|| service.tmpfs.iter().map(|entry| tmpfs(entry)).collect()),
         port_bindings: (!service.ports.is_empty()).then(|| port_bindings(&service.ports)),
-        restart_policy: service.restart.map(restart_policy),
+        restart_policy: if create.one_off.is_some() { None } else { limits::restart_policy(service) },
+        auto_remove: create.one_off.as_ref().map(|one_off| one_off.auto_remove),
+        annotations: some_map(&service.annotations),
+        cgroupns_mode: service.cgroup.as_deref().map(|mode| match mode {
+            "host" => HostConfigCgroupnsModeEnum::HOST,
+            _ => HostConfigCgroupnsModeEnum::PRIVATE,
+        }),
+        ipc_mode: service.ipc.clone(),
+        pid_mode: service.pid.clone(),
+        uts_mode: service.uts.clone(),
+        userns_mode: service.userns_mode.clone(),
+        security_opt: some_vec(security_options(service)),
+        masked_paths: has_bare_system_paths(service).then(Vec::new),
+        readonly_paths: has_bare_system_paths(service).then(Vec::new),
+        storage_opt: some_map(&service.storage_opt),
+        volumes_from: some_vec(service.volumes_from.clone()),
+        links: some_vec(links(service)),
+        log_config: service
+            .logging
+            .as_ref()
+            .map(|logging| HostConfigLogConfig { typ: logging.driver.clone(), config: some_map(&logging.options) }),
         runtime: service.runtime.clone(),
         init: service.init,
         privileged: Some(service.privileged),
@@ -123,27 +154,49 @@ fn host_config(project: &Project, service: &Service, create: &CreateContainer) -
         dns_search: some_vec(service.dns_search.clone()),
         extra_hosts: some_vec(service.extra_hosts.iter().map(|(host, address)| format!("{host}:{address}")).collect()),
         group_add: some_vec(service.group_add.clone()),
-        memory: service.mem_limit.map(|bytes| bytes.0),
-        memory_reservation: service.mem_reservation.map(|bytes| bytes.0),
-        nano_cpus: service.cpus.map(drua_composefile::Cpus::nanos),
-        pids_limit: service.pids_limit,
         shm_size: service.shm_size.map(|bytes| bytes.0),
         sysctls: some_map(&service.sysctls),
         ulimits: some_vec(service.ulimits.iter().map(|(name, limit)| ulimit(name, *limit)).collect()),
         ..HostConfig::default()
-    }
+    };
+    limits::apply(service, &mut host);
+    host
+}
+
+/// `systempaths=unconfined` is said by other fields.
+fn security_options(service: &Service) -> Vec<String> {
+    service.security_opt.iter().filter(|option| *option != UNCONFINED).cloned().collect()
+}
+
+fn has_bare_system_paths(service: &Service) -> bool {
+    service.security_opt.iter().any(|option| option == UNCONFINED)
+}
+
+/// Links to containers outside of the project; those to services are aliases of their networks.
+fn links(service: &Service) -> Vec<String> {
+    let link = |link: &String| if link.contains(':') { link.clone() } else { format!("{link}:{link}") };
+    service.external_links.iter().map(link).collect()
 }
 
 /// The other containers find it by its name, its service and its aliases.
-fn endpoint(create: &CreateContainer, options: Option<&ServiceNetwork>) -> EndpointSettings {
-    let mut aliases = vec![create.final_name.clone(), create.service.to_string()];
-    aliases.extend(options.iter().flat_map(|options| options.aliases.iter().cloned()));
+fn endpoint(service: &Service, create: &CreateContainer, options: Option<&ServiceNetwork>) -> EndpointSettings {
+    let mut aliases = vec![create.final_name.clone()];
+    if create.one_off.as_ref().is_none_or(|one_off| one_off.use_aliases) {
+        aliases.push(create.service.to_string());
+        aliases.extend(options.iter().flat_map(|options| options.aliases.iter().cloned()));
+    }
+    let mut driver_opts = options.map(|options| options.driver_opts.clone()).unwrap_or_default();
+    if let Some(interface) = options.and_then(|options| options.interface_name.clone()) {
+        driver_opts.insert("com.docker.network.endpoint.ifname".to_owned(), interface);
+    }
     EndpointSettings {
+        links: some_vec(create.links.clone()).filter(|_| !service.links.is_empty()),
+        driver_opts: some_map(&driver_opts),
         aliases: Some(aliases),
         ipam_config: Some(EndpointIpamConfig {
             ipv4_address: options.and_then(|options| options.ipv4_address.clone()),
             ipv6_address: options.and_then(|options| options.ipv6_address.clone()),
-            link_local_ips: None,
+            link_local_ips: options.and_then(|options| some_vec(options.link_local_ips.clone())),
         }),
         mac_address: options.and_then(|options| options.mac_address.clone()),
         gw_priority: options.map(|options| options.gw_priority).filter(|priority| *priority != 0),
@@ -208,7 +261,7 @@ fn short_mode(mount: &Mount) -> Option<String> {
     match mount.kind {
         MountKind::Bind => {
             let bind = mount.bind.as_ref()?;
-            if !bind.create_host_path {
+            if !bind.create_host_path || bind.recursive.is_some() {
                 return None;
             }
             mode.extend(bind.selinux.as_deref());
@@ -216,7 +269,7 @@ fn short_mode(mount: &Mount) -> Option<String> {
         }
         MountKind::Volume => {
             mount.source.as_ref()?;
-            let volume = mount.volume.as_ref()?;
+            let volume = mount.volume.clone().unwrap_or_default();
             if volume.subpath.is_some() || !volume.labels.is_empty() {
                 return None;
             }
@@ -224,7 +277,7 @@ fn short_mode(mount: &Mount) -> Option<String> {
                 mode.push("nocopy");
             }
         }
-        MountKind::Tmpfs => return None,
+        MountKind::Tmpfs | MountKind::Image | MountKind::NamedPipe | MountKind::Cluster => return None,
     }
     Some(mode.join(","))
 }
@@ -248,6 +301,9 @@ fn long_mount(mount: &Mount, source: Option<String>) -> ApiMount {
         MountKind::Bind => MountType::BIND,
         MountKind::Volume => MountType::VOLUME,
         MountKind::Tmpfs => MountType::TMPFS,
+        MountKind::Image => MountType::IMAGE,
+        MountKind::NamedPipe => MountType::NPIPE,
+        MountKind::Cluster => MountType::CLUSTER,
     };
     ApiMount {
         target: Some(mount.target.clone()),
@@ -258,7 +314,9 @@ fn long_mount(mount: &Mount, source: Option<String>) -> ApiMount {
         bind_options: mount.bind.as_ref().map(|bind| MountBindOptions {
             propagation: bind.propagation.as_deref().map(propagation),
             create_mountpoint: Some(bind.create_host_path),
-            ..MountBindOptions::default()
+            non_recursive: (bind.recursive.as_deref() == Some("disabled")).then_some(true),
+            read_only_non_recursive: (bind.recursive.as_deref() == Some("writable")).then_some(true),
+            read_only_force_recursive: (bind.recursive.as_deref() == Some("readonly")).then_some(true),
         }),
         volume_options: mount.volume.as_ref().map(|volume| MountVolumeOptions {
             no_copy: Some(volume.nocopy),
@@ -266,12 +324,12 @@ fn long_mount(mount: &Mount, source: Option<String>) -> ApiMount {
             subpath: volume.subpath.clone(),
             ..MountVolumeOptions::default()
         }),
+        image_options: mount.image.as_ref().map(|image| MountImageOptions { subpath: image.subpath.clone() }),
         tmpfs_options: mount.tmpfs.as_ref().map(|tmpfs| MountTmpfsOptions {
             size_bytes: tmpfs.size.map(|size| size.0),
             mode: tmpfs.mode.map(i64::from),
             ..MountTmpfsOptions::default()
         }),
-        ..ApiMount::default()
     }
 }
 
@@ -290,16 +348,6 @@ fn propagation(name: &str) -> Propagation {
 fn tmpfs(entry: &str) -> (String, String) {
     let (path, options) = entry.split_once(':').unwrap_or((entry, ""));
     (path.to_owned(), options.to_owned())
-}
-
-fn restart_policy(restart: Restart) -> RestartPolicy {
-    let (name, times) = match restart {
-        Restart::No => (PolicyName::NO, None),
-        Restart::Always => (PolicyName::ALWAYS, None),
-        Restart::OnFailure(times) => (PolicyName::ON_FAILURE, times),
-        Restart::UnlessStopped => (PolicyName::UNLESS_STOPPED, None),
-    };
-    RestartPolicy { name: Some(name), maximum_retry_count: times.map(i64::from) }
 }
 
 fn healthcheck(healthcheck: &Healthcheck) -> HealthConfig {
@@ -333,7 +381,15 @@ fn container_labels(
     let ours = labels::of_service(project, &create.service, service);
     all.extend(ours.into_iter().map(|(key, value)| (key.to_owned(), value)));
     all.insert(labels::CONFIG_HASH.to_owned(), config_hash(service));
-    all.insert(labels::CONTAINER_NUMBER.to_owned(), create.number.to_string());
+    match &create.one_off {
+        None => {
+            all.insert(labels::CONTAINER_NUMBER.to_owned(), create.number.to_string());
+        }
+        Some(one_off) => {
+            all.insert(labels::ONE_OFF.to_owned(), "True".to_owned());
+            all.insert(labels::SLUG.to_owned(), one_off.slug.clone());
+        }
+    }
     all.insert(labels::IMAGE.to_owned(), image_id.to_owned());
     if let Some(replaced) = &create.replaces {
         all.insert(labels::REPLACE.to_owned(), replaced.clone());
@@ -341,16 +397,23 @@ fn container_labels(
     all
 }
 
-fn resource_labels(project: &Project, own: &Labels, key_label: &str, key: &str) -> HashMap<String, String> {
+fn resource_labels(
+    project: &Project,
+    own: &Labels,
+    key_label: &str,
+    key: &str,
+    hash: String,
+) -> HashMap<String, String> {
     let mut all: HashMap<String, String> = own.clone().into_iter().collect();
     all.insert(labels::PROJECT.to_owned(), project.name.to_string());
     all.insert(labels::VERSION.to_owned(), labels::OUR_VERSION.to_owned());
     all.insert(key_label.to_owned(), key.to_owned());
+    all.insert(labels::CONFIG_HASH.to_owned(), hash);
     all
 }
 
 /// Rounded up, so that a fraction of a second is not "at once".
-fn whole_seconds(duration: Duration) -> i64 {
+pub(crate) fn whole_seconds(duration: Duration) -> i64 {
     let seconds = duration.0.as_secs() + u64::from(duration.0.subsec_nanos() > 0);
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }

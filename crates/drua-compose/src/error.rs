@@ -41,9 +41,60 @@ pub enum ComposeError {
         /// The project.
         project: String,
     },
+    /// A secret or config cannot be given to a service.
+    #[error("service `{service}` cannot have the {kind} `{key}`: {why}")]
+    FileObject {
+        /// `secret` or `config`.
+        kind: &'static str,
+        /// Its key.
+        key: String,
+        /// The service.
+        service: ServiceName,
+        /// What is wrong.
+        why: String,
+    },
+    /// A hook failed.
+    #[error("the hook `{command}` of container `{container}` exited with status {status}")]
+    Hook {
+        /// The container.
+        container: String,
+        /// The command.
+        command: String,
+        /// Its exit status.
+        status: i64,
+    },
+    /// An image could not be built.
+    #[error("cannot build the image of service `{service}`: {why}")]
+    Build {
+        /// The service.
+        service: ServiceName,
+        /// What the engine, or the disk, said.
+        why: String,
+    },
+    /// An image could not be sent to its registry.
+    #[error("cannot push `{image}`: {why}")]
+    Push {
+        /// The image.
+        image: String,
+        /// What the engine said.
+        why: String,
+    },
+    /// No service has a rule.
+    #[error("none of the selected services has anything to watch")]
+    NothingToWatch,
+    /// Files could not be watched or copied.
+    #[error("cannot watch service `{service}`: {why}")]
+    Watch {
+        /// The service.
+        service: ServiceName,
+        /// What is wrong.
+        why: String,
+    },
     /// A dependency is unhealthy.
-    #[error("service `{service}` did not start: container `{container}` is unhealthy")]
+    #[error("service `{service}` did not start: container `{container}` is unhealthy{}", said(.last_words))]
     Unhealthy {
+        /// The last lines that its check or it itself wrote.
+        last_words: Vec<String>,
         /// The dependency.
         service: ServiceName,
         /// Its container.
@@ -58,8 +109,10 @@ pub enum ComposeError {
         container: String,
     },
     /// A dependency exited instead of fulfilling its condition.
-    #[error("service `{service}` did not reach `{condition}`: container `{container}` exited with status {status}")]
+    #[error("service `{service}` did not reach `{condition}`: container `{container}` exited with status {status}{}", said(.last_words))]
     DependencyExited {
+        /// The last lines that it wrote.
+        last_words: Vec<String>,
         /// The dependency.
         service: ServiceName,
         /// Its container.
@@ -75,6 +128,9 @@ pub enum ComposeError {
     /// There is no such service in the project.
     #[error("no such service: {0}")]
     NoSuchService(String),
+    /// The project was not running in the time that it was given.
+    #[error("the project was not running or healthy after {0} s")]
+    WaitedTooLong(u64),
     /// The caller cancelled the operation.
     #[error("interrupted")]
     Interrupted,
@@ -92,6 +148,11 @@ pub enum PullError {
     /// The engine reported a failure on the way.
     #[error("cannot pull it: {0}")]
     Reported(String),
+}
+
+/// The last lines of a container, indented.
+fn said(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n    {line}")).collect()
 }
 
 fn more(errors: &[ComposeError]) -> String {
@@ -123,7 +184,12 @@ impl Classify for ComposeError {
             Self::Request { source, .. } => source.kind(),
             Self::ImageMissing { .. } | Self::ExternalMissing { .. } | Self::NoSuchService(_) => ErrorKind::NotFound,
             Self::ForeignNetwork { .. } => ErrorKind::Conflict,
-            Self::NoHealthcheck { .. } => ErrorKind::Invalid,
+            Self::NothingToWatch
+            | Self::NoHealthcheck { .. }
+            | Self::FileObject { .. }
+            | Self::Build { .. }
+            | Self::Watch { .. } => ErrorKind::Invalid,
+            Self::Hook { .. } | Self::Push { .. } | Self::WaitedTooLong(_) => ErrorKind::Unavailable,
             Self::Unhealthy { .. } | Self::DependencyExited { .. } | Self::EventsEnded(_) | Self::Interrupted => {
                 ErrorKind::Unavailable
             }
@@ -153,7 +219,21 @@ impl Hint for ComposeError {
             Self::NoHealthcheck { service, .. } => {
                 vec![format!("add a `healthcheck` to `{service}`, or depend on it with `condition: service_started`")]
             }
-            Self::EventsEnded(_) | Self::NoSuchService(_) | Self::Interrupted => Vec::new(),
+            Self::NothingToWatch => {
+                vec![
+                    "add `develop: {watch: [...]}` to a service, or let rules be made of its Dockerfile with `--infer`"
+                        .to_owned(),
+                ]
+            }
+            Self::FileObject { .. }
+            | Self::Hook { .. }
+            | Self::Build { .. }
+            | Self::Push { .. }
+            | Self::WaitedTooLong(_)
+            | Self::Watch { .. }
+            | Self::EventsEnded(_)
+            | Self::NoSuchService(_)
+            | Self::Interrupted => Vec::new(),
             Self::Steps(errors) => errors.iter().flat_map(Hint::hints).collect(),
         }
     }

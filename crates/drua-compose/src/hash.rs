@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use drua_composefile::Service;
+use drua_composefile::{Service, Volume};
 use sha2::{Digest as _, Sha256};
 
 /// The hash by which a container's configuration is compared with its service's; the same as Docker Compose's.
@@ -16,16 +16,21 @@ pub fn config_hash(service: &Service) -> String {
     if let Some(deploy) = &mut service.deploy {
         deploy.replicas = None;
     }
-    let json = serde_json::to_string(&service).expect("a service has string keys and finite numbers only");
-    Sha256::digest(go_escaped(&json)).iter().fold(String::with_capacity(64), |mut hex, byte| {
+    service.build = None;
+    of(&service)
+}
+
+/// SHA-256 of a value's canonical JSON.
+pub(crate) fn of<T: serde::Serialize>(value: &T) -> String {
+    Sha256::digest(drua_composefile::compact_json(value)).iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
 }
 
-/// Go's `encoding/json` escapes what HTML and JavaScript trip over. None of it occurs in JSON outside of strings.
-fn go_escaped(json: &str) -> String {
-    let escapes =
-        [("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e"), ("\u{2028}", "\\u2028"), ("\u{2029}", "\\u2029")];
-    escapes.iter().fold(json.to_owned(), |json, (from, to)| json.replace(from, to))
+/// The hash of a volume, whose driver is `local` when it has none.
+pub(crate) fn volume_hash(volume: &Volume) -> String {
+    let mut volume = volume.clone();
+    volume.driver.get_or_insert_with(|| "local".to_owned());
+    of(&volume)
 }

@@ -12,6 +12,10 @@ pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 pub const CONTAINER_NUMBER: &str = "com.docker.compose.container-number";
 /// `True` for containers of `run`, else `False`.
 pub const ONE_OFF: &str = "com.docker.compose.oneoff";
+/// The random part of the name of a container of `run`.
+pub const SLUG: &str = "com.docker.compose.slug";
+/// On a container that ran a hook: which kind.
+pub const HOOK: &str = "com.docker.compose.hook";
 /// The version of the program that created it.
 pub const VERSION: &str = "com.docker.compose.version";
 /// Id of the image that the container was created from.

@@ -31,6 +31,14 @@ pub enum Status {
     Pulling,
     /// An image has been pulled.
     Pulled,
+    /// An image is being built.
+    Building,
+    /// An image has been built.
+    Built,
+    /// An image is being sent to its registry.
+    Pushing,
+    /// An image has been sent.
+    Pushed,
     /// Being created.
     Creating,
     /// Has been created.
@@ -93,6 +101,21 @@ pub trait Observer: Sync {
 
     /// Something that the user should know.
     fn warning(&self, text: &str);
+
+    /// These paths are watched from now on.
+    fn watching(&self, paths: &[String]) {
+        let _ = paths;
+    }
+
+    /// A watch has done something.
+    fn watch_action(&self, text: &str) {
+        let _ = text;
+    }
+
+    /// A build wrote a line.
+    fn build_output(&self, image: &str, line: &str) {
+        let _ = (image, line);
+    }
 
     /// A container wrote a line.
     fn output(&self, line: OutputLine<'_>);

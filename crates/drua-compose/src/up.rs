@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use drua_api::Client;
 use drua_composefile::Project;
-use drua_types::ImageRef;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Applier, AttachedContainer};
-use crate::error::{ComposeError, PullError};
+use crate::error::ComposeError;
 use crate::observe::observe;
-use crate::observer::{Observer, Resource, ResourceKind, Status};
+use crate::observer::Observer;
 use crate::output::{self, Lines};
 use crate::plan::{self, Plan, Target, UpOptions};
 
@@ -117,7 +116,10 @@ async fn prepare(
     cancel: &CancellationToken,
 ) -> Result<(Plan, BTreeMap<String, String>), ComposeError> {
     let prepared = async {
-        let images = images(client, project, options, observer).await?;
+        for name in plan::selected(project, options) {
+            crate::files::check(project, name, &project.services[name])?;
+        }
+        let images = crate::pull::ensure(client, project, options, observer).await?;
         let observed = observe(client, project.name.as_str()).await?;
         let plan = plan::up(project, &observed, &images, options)?;
         Ok((plan, images))
@@ -128,80 +130,19 @@ async fn prepare(
     }
 }
 
-/// Ids of the images that the selected services need; what is missing is pulled where the policy and the engine allow it.
-async fn images(
+/// Waits for the conditions that a service has on those it depends on.
+pub(crate) async fn wait_for(
     client: &Client,
     project: &Project,
-    options: &UpOptions,
+    service: &drua_composefile::Service,
     observer: &dyn Observer,
-) -> Result<BTreeMap<String, String>, ComposeError> {
-    let mut wanted: BTreeMap<&str, &drua_composefile::ServiceName> = BTreeMap::new();
-    for name in plan::selected(project, options) {
-        if let Some(image) = project.services[name].image.as_deref() {
-            wanted.entry(image).or_insert(name);
-        }
-    }
-    let mut under_way: FuturesUnordered<_> = wanted
-        .into_iter()
-        .map(|(image, service)| async move { (image, image_id(client, project, service, image, observer).await) })
-        .collect();
-    let mut ids = BTreeMap::new();
-    let mut errors = Vec::new();
-    while let Some((image, id)) = under_way.next().await {
-        match id {
-            Ok(id) => {
-                ids.insert(image.to_owned(), id);
-            }
-            Err(error) => errors.push(error),
-        }
-    }
-    ComposeError::of(errors)?;
-    Ok(ids)
-}
-
-async fn image_id(
-    client: &Client,
-    project: &Project,
-    service: &drua_composefile::ServiceName,
-    image: &str,
-    observer: &dyn Observer,
-) -> Result<String, ComposeError> {
-    let what = || format!("inspect image `{image}`");
-    match client.image_inspect(image).await {
-        Ok(inspected) => return Ok(inspected.id.unwrap_or_default()),
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return Err(ComposeError::request(what())(error)),
-    }
-    let definition = &project.services[service];
-    let missing = |source| ComposeError::ImageMissing { service: service.clone(), image: image.to_owned(), source };
-    if definition.pull_policy.as_deref() == Some("never") {
-        return Err(missing(None));
-    }
-    let resource = Resource { kind: ResourceKind::Image, name: image.to_owned() };
-    observer.status(&resource, Status::Pulling);
-    if let Err(error) = pull(client, image, definition.platform.as_deref()).await {
-        observer.status(&resource, Status::Failed);
-        return Err(missing(Some(error)));
-    }
-    observer.status(&resource, Status::Pulled);
-    let inspected = client.image_inspect(image).await.map_err(ComposeError::request(what()))?;
-    Ok(inspected.id.unwrap_or_default())
-}
-
-async fn pull(client: &Client, image: &str, platform: Option<&str>) -> Result<(), PullError> {
-    let reference: ImageRef = image.parse().map_err(|error| PullError::Reported(format!("{error}")))?;
-    let tag = match (reference.digest(), reference.tag()) {
-        (Some(digest), _) => digest.to_string(),
-        (None, tag) => tag.unwrap_or("latest").to_owned(),
-    };
-    let repository = reference.familiar_repository();
-    let mut progress = client.image_pull(&repository, &tag, platform).await.map_err(PullError::Request)?;
-    while let Some(line) = progress.next().await {
-        if let Some(error) = line.map_err(PullError::Request)?.error {
-            return Err(PullError::Reported(error));
-        }
-    }
-    Ok(())
+    cancel: &CancellationToken,
+) -> Result<(), ComposeError> {
+    let observed = observe(client, project.name.as_str()).await?;
+    let plan = plan::conditions(&observed, service);
+    let applier =
+        Applier { client, observer, project: None, images: BTreeMap::new(), attach: None, cancel: cancel.clone() };
+    applier.apply(&plan).await
 }
 
 /// Attaches to what runs already, then applies. Owns the sender, so that the receiver sees when no more will come.
@@ -281,7 +222,7 @@ async fn stop_all(
     let applier = |cancel: &CancellationToken| Applier {
         client,
         observer,
-        project: None,
+        project: Some(project),
         images: BTreeMap::new(),
         attach: None,
         cancel: cancel.clone(),

@@ -3,7 +3,7 @@
 //! The stream is opened before the containers are looked at, and every event about one of them makes us look again: nothing
 //! is missed, and nothing is polled.
 
-use drua_api::client::EventsOptions;
+use drua_api::client::{EventsOptions, LogsOptions};
 use drua_api::models::{ContainerState, ContainerStateStatusEnum as State, Event, HealthStatusEnum as Health};
 use drua_api::{Client, ClientError, Filters};
 use drua_composefile::{Condition, ServiceName};
@@ -82,13 +82,42 @@ async fn is_fulfilled(
     let inspected = client.container_inspect(container).await;
     let inspected = inspected.map_err(ComposeError::request(format!("inspect container `{container}`")))?;
     let (service, container) = (service.clone(), container.to_owned());
-    match judge(&inspected.state.unwrap_or_default(), condition) {
+    let state = inspected.state.unwrap_or_default();
+    match judge(&state, condition) {
         Verdict::Fulfilled => Ok(true),
         Verdict::NotYet => Ok(false),
-        Verdict::Unhealthy => Err(ComposeError::Unhealthy { service, container }),
         Verdict::NoHealthcheck => Err(ComposeError::NoHealthcheck { service, container }),
-        Verdict::Exited(status) => Err(ComposeError::DependencyExited { service, container, condition, status }),
+        Verdict::Unhealthy => {
+            let last_words = last_words(client, &container, &state).await;
+            Err(ComposeError::Unhealthy { service, container, last_words })
+        }
+        Verdict::Exited(status) => {
+            let last_words = last_words(client, &container, &state).await;
+            Err(ComposeError::DependencyExited { service, container, condition, status, last_words })
+        }
     }
+}
+
+/// How many of its last lines a failed dependency is shown with.
+const LAST_WORDS: usize = 5;
+
+/// What the last health check wrote, and the last lines of the container; nothing where they cannot be had.
+async fn last_words(client: &Client, container: &str, state: &ContainerState) -> Vec<String> {
+    let checks = state.health.as_ref().and_then(|health| health.log.as_ref());
+    let check = checks.and_then(|log| log.last()).and_then(|result| result.output.clone()).unwrap_or_default();
+    let mut lines: Vec<String> = check.lines().take(LAST_WORDS).map(|line| format!("check: {line}")).collect();
+    let options = LogsOptions { tail: Some(LAST_WORDS.to_string()), ..LogsOptions::default() };
+    let Ok(mut output) = client.container_logs(container, &options).await else { return lines };
+    let mut text = Vec::new();
+    while let Some(Ok(frame)) = output.next().await {
+        text.extend_from_slice(&frame.payload);
+        if text.len() > 1 << 16 {
+            break;
+        }
+    }
+    let clean = |line: &str| line.chars().filter(|c| !c.is_control()).take(200).collect::<String>();
+    lines.extend(String::from_utf8_lossy(&text).lines().map(clean));
+    lines
 }
 
 pub(crate) fn judge(state: &ContainerState, condition: Condition) -> Verdict {

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decode::Places;
 use crate::diagnostic::{Diagnostic, Report};
-use crate::model::{MountKind, NetworkMode, Project, Service};
+use crate::model::{MountKind, NetworkMode, Project, Service, WatchAction};
 use crate::names::ServiceName;
 use crate::suggest;
 
 pub(crate) fn check(project: &Project, places: &Places, report: &mut Report) {
     if !report.has_errors() {
         // A missing image may be what is left of a mistake that has been reported, such as `imag: nginx`.
-        for (name, _) in project.services.iter().filter(|(_, service)| service.image.is_none()) {
-            report.error(places.get(&format!("services.{name}")), format!("service `{name}` has no `image`"));
+        let bare = |service: &Service| service.image.is_none() && service.build.is_none() && service.provider.is_none();
+        for (name, _) in project.services.iter().filter(|(_, service)| bare(service)) {
+            let at = places.get(&format!("services.{name}"));
+            report.error(at, format!("service `{name}` has neither an `image` nor a `build`"));
         }
     }
     for (name, service) in &project.services {
@@ -21,6 +23,9 @@ pub(crate) fn check(project: &Project, places: &Places, report: &mut Report) {
         check_volumes(&at, name, service, project, places, report);
         check_dependencies(&at, name, project, places, report);
         check_scale(&at, name, service, places, report);
+        check_limits(&at, name, service, places, report);
+        check_build(&at, name, service, project, places, report);
+        check_references(&at, name, service, project, places, report);
     }
     check_container_names(project, places, report);
     check_cycles(project, places, report);
@@ -39,7 +44,13 @@ fn check_networks(
         let found = report.error(places.get(&format!("{at}.networks.{key}")), message);
         define_it(found, "networks", key, project.networks.keys());
     }
-    if service.network_mode.is_some_and(|mode| mode != NetworkMode::Bridge) && !service.ports.is_empty() {
+    if let Some(NetworkMode::Service(target)) = &service.network_mode
+        && !project.services.contains_key(target)
+    {
+        let message = format!("service `{name}` shares the network of the undefined service `{target}`");
+        report.error(places.get(&format!("{at}.network_mode")), message);
+    }
+    if matches!(service.network_mode, Some(NetworkMode::None | NetworkMode::Host)) && !service.ports.is_empty() {
         let message = format!("service `{name}` publishes ports, which its `network_mode` has no effect on or forbids");
         report.warning(places.get(at), message);
     }
@@ -57,7 +68,7 @@ fn check_volumes(
     places: &Places,
     report: &mut Report,
 ) {
-    let mut targets = BTreeSet::new();
+    let mut targets: BTreeSet<&str> = service.tmpfs.iter().filter_map(|entry| entry.split(':').next()).collect();
     for mount in &service.volumes {
         let place = places.get(&format!("{at}.volumes#{}", mount.target));
         if !targets.insert(mount.target.as_str()) {
@@ -79,9 +90,14 @@ fn define_it<'a>(found: &mut Diagnostic, section: &str, key: &str, known: impl I
 }
 
 fn check_dependencies(at: &str, name: &ServiceName, project: &Project, places: &Places, report: &mut Report) {
-    for dependency in project.services[name].depends_on.keys().filter(|name| !project.services.contains_key(*name)) {
+    for (dependency, how) in project.services[name].depends_on.iter() {
+        let disabled = project.disabled.contains_key(dependency);
+        // `required: false` onto a disabled service means nothing.
+        if project.services.contains_key(dependency) || (disabled && !how.required) {
+            continue;
+        }
         let place = places.get(&format!("{at}.depends_on.{dependency}"));
-        if project.disabled.contains(dependency) {
+        if disabled {
             let message = format!("service `{name}` depends on `{dependency}`, which no active profile enables");
             report.error(place, message).hint("enable its profile with `--profile`, or add `required: false`");
             continue;
@@ -104,6 +120,107 @@ fn check_scale(at: &str, name: &ServiceName, service: &Service, places: &Places,
     if service.container_name.is_some() && service.replicas() > 1 {
         let message = format!("service `{name}` cannot have {} containers of one `container_name`", service.replicas());
         report.error(places.get(&format!("{at}.container_name")), message);
+    }
+}
+
+/// What can be said in two places must not be said differently.
+fn check_limits(at: &str, name: &ServiceName, service: &Service, places: &Places, report: &mut Report) {
+    let Some(deploy) = &service.deploy else { return };
+    let mut differ = |key: &str, other: &str| {
+        let message = format!("service `{name}` has different values for `{key}` and `deploy.resources.{other}`");
+        report.error(places.get(&format!("{at}.{key}")), message);
+    };
+    if let Some(limits) = &deploy.resources.limits {
+        if service.cpus.is_some() && limits.cpus != service.cpus {
+            differ("cpus", "limits.cpus");
+        }
+        if service.mem_limit.is_some() && limits.memory != service.mem_limit {
+            differ("mem_limit", "limits.memory");
+        }
+        if service.pids_limit.is_some_and(|pids| pids != limits.pids) {
+            differ("pids_limit", "limits.pids");
+        }
+    }
+    if let Some(reservations) = &deploy.resources.reservations
+        && service.mem_reservation.is_some()
+        && reservations.memory != service.mem_reservation
+    {
+        differ("mem_reservation", "reservations.memory");
+    }
+}
+
+fn check_build(
+    at: &str,
+    name: &ServiceName,
+    service: &Service,
+    project: &Project,
+    places: &Places,
+    report: &mut Report,
+) {
+    let Some(build) = &service.build else { return };
+    let place = places.get(&format!("{at}.build"));
+    for (context, target) in &build.additional_contexts {
+        let Some(target) = target.strip_prefix("service:") else { continue };
+        match project.services.get(target) {
+            None => {
+                let message =
+                    format!("service `{name}` takes the context `{context}` from the undefined service `{target}`");
+                report.error(place, message);
+            }
+            Some(other) if other.build.is_none() => {
+                let message =
+                    format!("service `{name}` takes the context `{context}` from `{target}`, which is not built");
+                report.error(place, message);
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(platform) = &service.platform
+        && !build.platforms.is_empty()
+        && !build.platforms.contains(platform)
+    {
+        report.error(place, format!("`build.platforms` of service `{name}` lacks its `platform`, `{platform}`"));
+    }
+    for secret in build.secrets.iter().filter_map(|secret| secret.source.as_ref()) {
+        if !project.secrets.contains_key(secret) {
+            let found =
+                report.error(place, format!("service `{name}` refers to the undefined build secret `{secret}`"));
+            define_it(found, "secrets", secret, project.secrets.keys());
+        }
+    }
+}
+
+fn check_references(
+    at: &str,
+    name: &ServiceName,
+    service: &Service,
+    project: &Project,
+    places: &Places,
+    report: &mut Report,
+) {
+    let kinds = [
+        ("secret", "secrets", &service.secrets, &project.secrets),
+        ("config", "configs", &service.configs, &project.configs),
+    ];
+    for (kind, section, references, known) in kinds {
+        for source in references.iter().filter_map(|reference| reference.source.as_ref()) {
+            if !known.contains_key(source) {
+                let place = places.get(&format!("{at}.{section}#{source}"));
+                let found = report.error(place, format!("service `{name}` refers to the undefined {kind} `{source}`"));
+                define_it(found, section, source, known.keys());
+            }
+        }
+    }
+    for model in service.models.keys().filter(|model| !project.models.contains_key(*model)) {
+        let place = places.get(&format!("{at}.models.{model}"));
+        let found = report.error(place, format!("service `{name}` refers to the undefined model `{model}`"));
+        define_it(found, "models", model, project.models.keys());
+    }
+    for rule in service.develop.iter().flat_map(|develop| &develop.watch) {
+        if rule.action == WatchAction::Rebuild && service.build.is_none() {
+            let message = format!("service `{name}` has a rule that rebuilds `{}`, and no `build`", rule.path);
+            report.warning(places.get(at), message);
+        }
     }
 }
 

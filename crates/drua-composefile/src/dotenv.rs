@@ -37,6 +37,11 @@ pub(crate) fn parse(
     values
 }
 
+/// Parses a text and leaves out what is wrong; whoever reads the same text again reports it.
+pub fn parse_env_file(text: &str, outer: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    parse(0, text, &|name| outer.get(name).cloned(), &mut Report::default())
+}
+
 /// A value before substitution.
 enum Raw {
     Absent,

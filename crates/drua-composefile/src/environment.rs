@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Variables by name; the process environment wins over `.env` files (compose-spec 12-interpolation.md).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     pub(crate) process: BTreeMap<String, String>,
     pub(crate) dotenv: BTreeMap<String, String>,

@@ -157,3 +157,70 @@ fn closing_brace(text: &str) -> Option<usize> {
 fn shorten(text: &str) -> String {
     text.chars().take(80).collect()
 }
+
+/// A variable that a file uses, as `config --variables` lists it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Whether it must be set.
+    pub required: bool,
+    /// What is used where it is not set.
+    pub default: String,
+    /// What is used where it is set.
+    pub alternate: String,
+}
+
+/// The variables of every value of a tree, by name.
+pub fn variables(tree: &crate::tree::Tree) -> Vec<Variable> {
+    let mut found = std::collections::BTreeMap::new();
+    collect(tree, &mut found);
+    found.into_values().collect()
+}
+
+fn collect(tree: &crate::tree::Tree, found: &mut std::collections::BTreeMap<String, Variable>) {
+    use crate::tree::Tree;
+    match tree {
+        Tree::Text(text) => collect_in(text, found, 0),
+        Tree::List(items) => items.iter().for_each(|item| collect(item, found)),
+        Tree::Map(entries) => entries.iter().for_each(|(_, value)| collect(value, found)),
+        Tree::Null | Tree::Bool(_) | Tree::Int(_) | Tree::Float(_) => {}
+    }
+}
+
+fn collect_in(template: &str, found: &mut std::collections::BTreeMap<String, Variable>, depth: usize) {
+    let mut rest = template;
+    while let Some(dollar) = rest.find('$') {
+        let after = &rest[dollar + 1..];
+        if let Some(tail) = after.strip_prefix('$') {
+            rest = tail;
+        } else if let Some(braced) = after.strip_prefix('{') {
+            let Some(end) = closing_brace(braced).filter(|_| depth < MAX_NESTING) else { return };
+            let inside = &braced[..end];
+            let (name, operator) = inside.split_at(name_length(inside));
+            let operator = operator.strip_prefix(':').unwrap_or(operator);
+            let mut variable = Variable { name: name.to_owned(), ..Variable::default() };
+            let word = operator.get(1..).unwrap_or_default();
+            match operator.chars().next() {
+                Some('-') => variable.default = word.to_owned(),
+                Some('+') => variable.alternate = word.to_owned(),
+                Some('?') => variable.required = true,
+                Some(_) | None => {}
+            }
+            if operator.is_ascii() {
+                collect_in(word, found, depth + 1);
+            }
+            if !name.is_empty() {
+                found.entry(name.to_owned()).or_insert(variable);
+            }
+            rest = &braced[end + 1..];
+        } else {
+            let length = name_length(after);
+            if length > 0 {
+                let name = after[..length].to_owned();
+                found.entry(name.clone()).or_insert(Variable { name, ..Variable::default() });
+            }
+            rest = &after[length..];
+        }
+    }
+}

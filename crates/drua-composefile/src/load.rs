@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use drua_types::{Classify, ErrorKind};
 
@@ -10,19 +10,25 @@ use crate::check::check;
 use crate::decode::{self, Decoded, Decoder};
 use crate::diagnostic::{Diagnostic, Report, Severity};
 use crate::environment::Environment;
-use crate::loader::{Loader, reason};
+use crate::loader::Loader;
 use crate::model::Project;
 use crate::names::ProjectName;
 use crate::normalize::{self, normalize};
-use crate::{dotenv, interpolate, yaml};
+use crate::sources::{Documents, Sources, Stages};
+use crate::tree::Tree;
+use crate::{canonical, dotenv, interpolate, merge, yaml};
 
 /// The names under which a compose file is looked for, best first.
-pub const DEFAULT_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+pub const DEFAULT_FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+
+/// The names of the file that is merged onto the first one where no file was named, best first.
+pub const OVERRIDE_FILES: [&str; 4] =
+    ["compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"];
 
 /// What to load, and everything that the result depends on besides the files' texts.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// Compose files, absolute. Exactly one for now.
+    /// Compose files, absolute; later ones are merged onto earlier ones.
     pub files: Vec<PathBuf>,
     /// The folder that relative paths are relative to, absolute; usually that of the first file.
     pub project_dir: PathBuf,
@@ -36,6 +42,23 @@ pub struct Request {
     pub services: Vec<String>,
     /// The process environment.
     pub environment: BTreeMap<String, String>,
+    /// What is left out.
+    pub skip: Skip,
+}
+
+/// Parts of loading that `config` can leave out. None by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Skip {
+    /// Variables stay as they are written.
+    pub interpolation: bool,
+    /// Relative paths stay relative.
+    pub path_resolution: bool,
+    /// Environment files are not read.
+    pub env_resolution: bool,
+    /// What is wrong only with the whole project in view is not looked for.
+    pub consistency: bool,
+    /// Networks, volumes and so on that no service uses are kept.
+    pub pruning: bool,
 }
 
 /// A project, and what its author should know.
@@ -91,65 +114,78 @@ pub fn load(request: &Request, loader: &dyn Loader) -> Result<Loaded, LoadError>
 }
 
 fn load_into(request: &Request, loader: &dyn Loader, report: &mut Report) -> Option<Project> {
-    let [file] = request.files.as_slice() else {
-        let message = match request.files.len() {
-            0 => "no compose file was given",
-            _ => "more than one compose file is not supported yet",
-        };
-        report.error_nowhere(message);
-        return None;
-    };
-    let mut environment = Environment { process: request.environment.clone(), ..Environment::default() };
-    let environment_files = read_dotenv(request, loader, &mut environment, report);
-    let text = read_text(file, loader, report)?;
-    let number = report.add_file(shown(file, request), &text);
-    let mut root = yaml::parse(number, &text, report).or_else(|| {
-        if !report.has_errors() {
-            report.error_nowhere(format!("`{}` is empty", file.display()));
-        }
-        None
-    })?;
-
-    // The project's name can be used in the file, so that it is found out before the rest is interpolated.
-    let name = project_name(request, &environment, &root, report)?;
-    environment.process.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
-    interpolate::interpolate(&mut root, &|name| environment.get(name).map(str::to_owned), report);
-
-    let home = request.environment.get("HOME").map(String::as_str);
-    let decoder = Decoder { report, places: decode::Places::default(), base: &request.project_dir, home };
+    let (mut root, environment, environment_files, name) = whole_tree(request, loader, report)?;
+    merge::enforce_unicity(&mut root);
+    let decoder = Decoder { report, places: decode::Places::default() };
     let decoded = decode::project(decoder, &root);
     let profiles = profiles(request, &environment, &decoded);
-    let cx = normalize::Context { name, environment: &environment, base: &request.project_dir, profiles, loader };
+    let cx = normalize::Context {
+        name,
+        environment: &environment,
+        base: &request.project_dir,
+        profiles,
+        loader,
+        read_env_files: !request.skip.env_resolution,
+        resolve_paths: !request.skip.path_resolution,
+    };
     let (mut project, places) = normalize(decoded, &cx, report);
     project.working_dir.clone_from(&request.project_dir);
     project.config_files.clone_from(&request.files);
     project.environment_files = environment_files;
-    check(&project, &places, report);
+    project.environment = environment.dotenv;
+    project.environment.extend(environment.process);
+    if !request.skip.consistency {
+        check(&project, &places, report);
+    }
     check_asked(request, &project, report);
-    normalize::drop_unused(&mut project);
+    if !request.skip.pruning {
+        normalize::drop_unused(&mut project);
+    }
     Some(project)
 }
 
-/// Files in the project folder are shown by their relative path.
-fn shown<'a>(path: &'a Path, request: &Request) -> &'a Path {
-    path.strip_prefix(&request.project_dir).unwrap_or(path)
+/// Everything up to the single tree of all files.
+type WholeTree = (yaml::Node, Environment, Vec<PathBuf>, ProjectName);
+
+fn whole_tree(request: &Request, loader: &dyn Loader, report: &mut Report) -> Option<WholeTree> {
+    if request.files.is_empty() {
+        report.error_nowhere("no compose file was given");
+        return None;
+    }
+    let mut environment = Environment { process: request.environment.clone(), ..Environment::default() };
+    let environment_files = read_dotenv(request, loader, &mut environment, report);
+    let home = request.environment.get("HOME").map(String::as_str);
+    let stages = Stages { interpolate: !request.skip.interpolation, resolve_paths: !request.skip.path_resolution };
+    let mut sources = Sources { loader, report, shown_from: &request.project_dir, home, stages, read: 0 };
+    let mut files = Vec::new();
+    for path in &request.files {
+        files.push(sources.documents(path, None)?);
+    }
+    if files.iter().all(|file| file.documents.is_empty()) {
+        sources.report.error_nowhere(format!("`{}` is empty", request.files[0].display()));
+        return None;
+    }
+    // The project's name can be used in the files, so that it is found out before the rest is interpolated.
+    let name = project_name(request, &environment, &files, sources.report)?;
+    environment.process.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
+    let root = sources.model(files, &request.project_dir, &environment, &[]);
+    Some((root, environment, environment_files, name))
 }
 
-fn read_text(path: &Path, loader: &dyn Loader, report: &mut Report) -> Option<String> {
-    let bytes = match loader.read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            report.error_nowhere(format!("cannot read `{}`: {}", path.display(), reason(&error)));
-            return None;
-        }
-    };
-    match String::from_utf8(bytes) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            report.error_nowhere(format!("`{}` is not UTF-8 text, from byte {at} on", path.display()));
-            None
-        }
+/// The files as one tree, neither interpolated nor normalised: what `config --no-interpolate` prints.
+///
+/// # Errors
+/// [`LoadError`] with every mistake that was found.
+pub fn load_tree(request: &Request, loader: &dyn Loader) -> Result<Tree, LoadError> {
+    let mut report = Report::default();
+    let tree = whole_tree(request, loader, &mut report).map(|(mut root, _, _, name)| {
+        merge::enforce_unicity(&mut root);
+        canonical::long_forms(&mut root, &name);
+        Tree::of_node(&root)
+    });
+    match tree {
+        Some(tree) if !report.has_errors() => Ok(tree),
+        _ => Err(LoadError { diagnostics: report.into_found() }),
     }
 }
 
@@ -162,17 +198,25 @@ fn read_dotenv(
 ) -> Vec<PathBuf> {
     let mut files = request.env_files.clone();
     let is_default = files.is_empty();
+    let disabled = |value: Option<&String>| {
+        value.is_some_and(|value| matches!(value.as_str(), "1" | "true" | "TRUE" | "True" | "t" | "T"))
+    };
+    if is_default && disabled(request.environment.get("COMPOSE_DISABLE_ENV_FILE")) {
+        return Vec::new();
+    }
     if is_default {
         files.push(request.project_dir.join(".env"));
     }
+    let stages = Stages { interpolate: true, resolve_paths: true };
+    let mut sources = Sources { loader, report, shown_from: &request.project_dir, home: None, stages, read: 0 };
     let mut read = Vec::new();
     for path in files {
         if is_default && matches!(loader.read(&path), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
             continue;
         }
-        let Some(text) = read_text(&path, loader, report) else { continue };
-        let number = report.add_file(shown(&path, request), &text);
-        let values = dotenv::parse(number, &text, &|name| environment.get(name).map(str::to_owned), report);
+        let Some(text) = sources.text(&path, None) else { continue };
+        let number = sources.report.add_file(sources.shown(&path), &text);
+        let values = dotenv::parse(number, &text, &|name| environment.get(name).map(str::to_owned), sources.report);
         environment.dotenv.extend(values);
         read.push(path);
     }
@@ -182,7 +226,7 @@ fn read_dotenv(
 fn project_name(
     request: &Request,
     environment: &Environment,
-    root: &yaml::Node,
+    files: &[Documents],
     report: &mut Report,
 ) -> Option<ProjectName> {
     let given = request.project_name.as_deref().or_else(|| environment.get("COMPOSE_PROJECT_NAME"));
@@ -196,7 +240,9 @@ fn project_name(
         };
     }
     let folder = request.project_dir.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = name_in_file(root, environment).or_else(|| folder.as_deref().and_then(ProjectName::normalize));
+    let roots = files.iter().flat_map(|file| &file.documents);
+    let in_files = roots.rev().find_map(|root| name_in_file(root, environment));
+    let name = in_files.or_else(|| folder.as_deref().and_then(ProjectName::normalize));
     if name.is_none() {
         let found = report.error_nowhere("the folder's name cannot be the project's name");
         found.hint("give one with `-p`, `COMPOSE_PROJECT_NAME` or `name:` in the file");
@@ -206,12 +252,10 @@ fn project_name(
 
 /// The file's `name`, if it is a good one; its reader reports a bad one later.
 fn name_in_file(root: &yaml::Node, environment: &Environment) -> Option<ProjectName> {
-    let yaml::Value::Mapping(entries) = &root.value else { return None };
-    let entry = entries.iter().find(|entry| entry.key == "name")?;
-    let yaml::Value::Scalar(scalar) = &entry.value.value else { return None };
+    let text = root.get("name")?.as_text()?;
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let mut variables = interpolate::Variables { lookup: &lookup, unset: Vec::new() };
-    interpolate::substitute(&scalar.text, &mut variables).ok()?.parse().ok()
+    interpolate::substitute(text, &mut variables).ok()?.parse().ok()
 }
 
 fn profiles(request: &Request, environment: &Environment, decoded: &Decoded) -> BTreeSet<String> {
@@ -220,7 +264,7 @@ fn profiles(request: &Request, environment: &Environment, decoded: &Decoded) -> 
     profiles.extend(request.profiles.iter().cloned());
     for name in &request.services {
         if let Some(decoded) = decoded.services.get(name.as_str()) {
-            profiles.extend(decoded.service.profiles.iter().cloned());
+            profiles.extend(decoded.profiles.iter().cloned());
         }
     }
     profiles

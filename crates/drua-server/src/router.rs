@@ -94,6 +94,7 @@ async fn system_routes(engine: Engine, method: &Method, path: &[&str], call: Cal
         ("POST", ["exec", id, "start"]) => exec::start(engine, id, call).await,
         ("POST", ["exec", id, "resize"]) => exec::resize(&engine, id, &call).await,
         ("GET", ["exec", id, "json"]) => exec::inspect(&engine, id),
+        ("POST", ["drua", "v1", "containers", name, "remove-paths"]) => files::remove(engine, name, call).await,
         ("POST", ["commit"]) => files::commit(engine, call).await,
         ("POST", ["build"]) => build::build(engine, call).await,
         ("POST", ["build", "prune"]) => build::prune(engine, &call).await,

@@ -5,6 +5,7 @@
 
 mod archives;
 mod builds;
+mod compose;
 mod living;
 mod memory;
 mod peers;
@@ -43,6 +44,7 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     subjects.extend(builds::subjects(&daemon, dockerd.as_ref().map(peers::Dockerd::host))?);
     let mut rows = interleave(&subjects, rounds)?;
     rows.extend(living::measure(&daemon, rounds)?);
+    rows.extend(compose::rows(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);
     rows.extend(archives::rows(&daemon, dockerd.as_ref(), rounds)?);
     rows.push(cold_start(&mut daemon, rounds)?);

@@ -4,6 +4,7 @@
 //! for as long as it lives. Dropping a future or a stream closes its connection; every `next` is cancellation safe.
 //! Nothing here retries, starts a daemon or prints.
 
+mod archive;
 mod body;
 mod build;
 mod containers;
@@ -11,6 +12,7 @@ mod exec;
 mod files;
 mod hijack;
 mod images;
+mod make;
 mod networks;
 mod system;
 mod tls;
@@ -23,12 +25,14 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use archive::{PathStat, PutArchive};
 pub use body::{ByteStream, FrameStream, JsonStream, RequestBody};
 pub use build::BuildPruned;
 pub use containers::{AttachOptions, ListContainers, LogsOptions, RemoveContainer, StopOptions, WaitCondition, Waiter};
 pub use files::{CommitOptions, PathStat};
 pub use hijack::{Attached, AttachedInput};
 pub use images::{ImportOptions, ListImages};
+pub use make::{BuildOptions, CommitOptions};
 pub use system::{EventsOptions, Ping};
 
 use self::body::Incoming;

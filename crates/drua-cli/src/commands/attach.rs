@@ -27,6 +27,11 @@ pub(crate) struct Attach {
 }
 
 impl Attach {
+    /// The command for a container that another command has found.
+    pub(super) fn to(container: String, no_stdin: bool, sig_proxy: bool, detach_keys: String) -> Self {
+        Self { no_stdin, sig_proxy, detach_keys, container }
+    }
+
     pub(super) async fn run(self, ctx: &Context) -> Outcome {
         let client = ctx.client().await?;
         let container = client.container_inspect(&self.container).await?;

@@ -55,6 +55,11 @@ const PERIOD: Duration = Duration::from_secs(1);
 const CLEAR: &str = "\x1b[H\x1b[J";
 
 impl Stats {
+    /// The command for containers that another command has found.
+    pub(super) fn of(containers: Vec<String>, format: Option<String>, no_stream: bool, no_trunc: bool) -> Self {
+        Self { all: true, format, no_stream, no_trunc, containers }
+    }
+
     pub(super) async fn run(self, ctx: &Context) -> Outcome {
         let format = Format::parse(self.format.as_deref(), LISTING.default)?;
         let client = ctx.client().await?;

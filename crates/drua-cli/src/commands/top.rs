@@ -28,7 +28,7 @@ impl Top {
 }
 
 /// Columns of at least 20 characters, three spaces apart; the last one is not padded.
-fn render(rows: &[Vec<String>]) -> String {
+pub(super) fn render(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter(|row| column + 1 < row.len()).map(|row| row[column].chars().count() + 3);
         cells.max().unwrap_or_default().max(MIN_WIDTH)

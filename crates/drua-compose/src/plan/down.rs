@@ -41,7 +41,7 @@ pub fn down(name: &str, project: Option<&Project>, observed: &Observed, options:
     let is_known = |container: &ObservedContainer| {
         project.is_none_or(|project| {
             let service = container.service.as_str();
-            project.services.contains_key(service) || project.disabled.contains(service)
+            project.services.contains_key(service) || project.disabled.contains_key(service)
         })
     };
     let (gone, orphans): (Vec<_>, Vec<_>) =

@@ -20,6 +20,7 @@ use drua_composefile::{Condition, Project, ServiceName};
 pub use control::{kill, remove, restart, start, stop};
 pub use down::{DownOptions, RemoveImages, down};
 pub use up::{UpOptions, up};
+pub(crate) use up::{conditions, container_name};
 
 use crate::observe::ObservedContainer;
 
@@ -126,6 +127,21 @@ pub struct CreateContainer {
     pub replaces: Option<String>,
     /// Anonymous volumes of the replaced container, as (name, path).
     pub inherits: Vec<(String, String)>,
+    /// Containers that it is linked to, `name:alias`.
+    pub links: Vec<String>,
+    /// It is a container of `run`.
+    pub one_off: Option<OneOff>,
+}
+
+/// What is different about a container of `run`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOff {
+    /// The random part of its name.
+    pub slug: String,
+    /// The engine removes it when it ends.
+    pub auto_remove: bool,
+    /// It is also found by the service's name.
+    pub use_aliases: bool,
 }
 
 /// A container that a step is about.

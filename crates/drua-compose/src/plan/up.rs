@@ -8,6 +8,7 @@ use super::{Action, CreateContainer, Plan, StepId, Target};
 use crate::error::ComposeError;
 use crate::hash::config_hash;
 use crate::observe::{Observed, ObservedContainer};
+use crate::references;
 
 /// How to bring a project up.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,18 @@ pub struct UpOptions {
     pub scale: BTreeMap<String, u32>,
     /// Seconds until a container that has to stop is killed; its own when absent.
     pub timeout_seconds: Option<i64>,
+    /// Build images even where they are there.
+    pub build: bool,
+    /// Never build.
+    pub no_build: bool,
+    /// `always`, `missing` or `never`; the services' own policies when absent.
+    pub pull: Option<String>,
+    /// Also replace the containers of dependencies whose configuration has not changed, with `force_recreate`.
+    pub always_recreate_deps: bool,
+    /// Say nothing of orphans.
+    pub quiet_orphans: bool,
+    /// Networks and volumes only.
+    pub no_containers: bool,
 }
 
 /// Plans `up`. `images` has the id of every image that a selected service needs, by the name in the file.
@@ -61,8 +74,13 @@ pub fn up(
     planner.orphans();
     let networks = planner.networks(&selected)?;
     let volumes = planner.volumes(&selected)?;
+    if options.no_containers {
+        return Ok(planner.plan);
+    }
     for name in &selected {
-        planner.service(name, &networks, &volumes);
+        if project.services[*name].provider.is_none() {
+            planner.service(name, &networks, &volumes);
+        }
     }
     if options.wait && !options.no_start {
         planner.wait_for_all(&selected);
@@ -78,6 +96,8 @@ type Created = BTreeMap<String, StepId>;
 struct Done {
     /// Steps after which its containers run.
     started: Vec<StepId>,
+    /// Steps after which containers that are created anew have their names.
+    created: Vec<StepId>,
     /// Names of its containers.
     containers: Vec<String>,
     /// Some container is being replaced or restarted.
@@ -97,14 +117,14 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn orphans(&mut self) {
-        let known = |name: &str| self.project.services.contains_key(name) || self.project.disabled.contains(name);
+        let known = |name: &str| self.project.services.contains_key(name) || self.project.disabled.contains_key(name);
         let orphans: Vec<&ObservedContainer> =
             self.observed.containers.iter().filter(|container| !known(&container.service)).collect();
         if self.options.remove_orphans {
             for orphan in orphans {
                 self.stop_and_remove(orphan, Vec::new());
             }
-        } else if !orphans.is_empty() {
+        } else if !orphans.is_empty() && !self.options.quiet_orphans {
             let names: Vec<&str> = orphans.iter().map(|container| container.name.as_str()).collect();
             let text = format!(
                 "containers of services that are not in the file: {}; remove them with `--remove-orphans`",
@@ -139,7 +159,10 @@ impl<'a> Planner<'a> {
     fn volumes(&mut self, selected: &[&ServiceName]) -> Result<Created, ComposeError> {
         let mut created = Created::new();
         let mounts = selected.iter().flat_map(|name| &self.project.services[*name].volumes);
-        let used: BTreeSet<&String> = mounts.filter_map(|mount| mount.source.as_ref()).collect();
+        let used: BTreeSet<&String> = mounts
+            .filter(|mount| mount.kind == drua_composefile::MountKind::Volume)
+            .filter_map(|mount| mount.source.as_ref())
+            .collect();
         for (key, volume) in self.project.volumes.iter().filter(|(key, _)| used.contains(key)) {
             match self.observed.volumes.get(&volume.name) {
                 None if volume.external => {
@@ -166,14 +189,20 @@ impl<'a> Planner<'a> {
         let service = &self.project.services[name];
         let existing = self.observed.of_service(name.as_str());
         let wanted = self.options.scale.get(name.as_str()).copied().unwrap_or_else(|| service.replicas());
-        let foundation = foundation(service, networks, volumes);
+        let mut foundation = foundation(service, networks, volumes);
+        let shared = crate::select::shared_with(service);
+        let shared: Vec<&Done> =
+            shared.into_iter().filter_map(|name| self.done.get(name.parse::<ServiceName>().ok().as_ref()?)).collect();
+        foundation.extend(shared.iter().flat_map(|done| &done.created));
+        // A namespace that is made anew takes those who share it along.
+        let moved = shared.iter().any(|done| !done.created.is_empty());
         let gate = self.gate(service);
         let restart = self.must_restart(service);
         let mut done = Done::default();
         for (index, container) in existing.iter().enumerate() {
             if index >= wanted as usize {
                 self.stop_and_remove(container, Vec::new());
-            } else if self.is_outdated(service, container, networks) {
+            } else if (moved && !self.options.no_recreate) || self.is_outdated(name, service, container, networks) {
                 self.replace(name, service, container, &foundation, &gate, &mut done);
             } else {
                 self.keep(container, restart, &gate, &mut done);
@@ -190,8 +219,11 @@ impl<'a> Planner<'a> {
                 final_name: full_name.clone(),
                 replaces: None,
                 inherits: Vec::new(),
+                links: self.links(service),
+                one_off: None,
             };
             let created = self.plan.push(Action::CreateContainer(create), foundation.clone());
+            done.created.push(created);
             self.start(name, full_name.clone(), full_name, created, &gate, &mut done);
         }
         self.done.insert(name, done);
@@ -247,13 +279,23 @@ impl<'a> Planner<'a> {
         restarting.any(|(name, _)| self.done.get(name).is_some_and(|done| done.restarted))
     }
 
-    fn is_outdated(&self, service: &Service, container: &ObservedContainer, created_networks: &Created) -> bool {
+    fn is_outdated(
+        &self,
+        name: &ServiceName,
+        service: &Service,
+        container: &ObservedContainer,
+        created_networks: &Created,
+    ) -> bool {
         if self.options.no_recreate {
             return false;
         }
-        let image = service.image.as_ref().and_then(|image| self.images.get(image));
-        self.options.force_recreate
-            || container.config_hash.as_deref() != Some(config_hash(service).as_str())
+        let image = self.images.get(&service.image_name(&self.project.name, name));
+        let named =
+            self.options.services.is_empty() || self.options.services.iter().any(|wanted| wanted == name.as_str());
+        let forced = if named { self.options.force_recreate } else { self.options.always_recreate_deps };
+        forced
+            || container.config_hash.as_deref()
+                != Some(config_hash(&references::resolve_observed(self.observed, service)).as_str())
             || (image.is_some() && container.image_id.as_ref() != image)
             || service.networks.keys().any(|key| created_networks.contains_key(key))
             || !self.is_attached(service, container)
@@ -319,12 +361,26 @@ impl<'a> Planner<'a> {
             final_name: final_name.clone(),
             replaces: Some(old.id.clone()),
             inherits: if self.options.renew_anonymous_volumes { Vec::new() } else { self.inherited(service, old) },
+            links: self.links(service),
+            one_off: None,
         };
         let created = self.plan.push(Action::CreateContainer(create), foundation);
         let removed = self.stop_and_remove(old, vec![created]);
         let renamed = self.plan.push(Action::Rename { from: temporary, to: final_name.clone() }, [removed]);
         done.restarted = true;
+        done.created.push(renamed);
         self.start(name, final_name.clone(), final_name, renamed, gate, done);
+    }
+
+    /// `links` of a service, by the names of the containers.
+    fn links(&self, service: &Service) -> Vec<String> {
+        let mut links = Vec::new();
+        for link in &service.links {
+            let (name, alias) = link.split_once(':').unwrap_or((link, link));
+            let Some((name, target)) = self.project.services.get_key_value(name) else { continue };
+            links.push(format!("{}:{alias}", container_name(self.project, name, target, 1)));
+        }
+        links
     }
 
     /// Anonymous volumes of the old container, declared by the image or the file: their data goes on in the new one.
@@ -373,6 +429,20 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Waits for the conditions that a service has on containers that are there.
+pub(crate) fn conditions(observed: &Observed, service: &Service) -> Plan {
+    let mut plan = Plan::default();
+    for (name, dependency) in &service.depends_on {
+        let containers: Vec<String> =
+            observed.of_service(name.as_str()).into_iter().map(|container| container.name.clone()).collect();
+        if dependency.condition != Condition::Started && !containers.is_empty() {
+            let (condition, required) = (dependency.condition, dependency.required);
+            plan.push(Action::Wait { service: name.clone(), containers, condition, required }, []);
+        }
+    }
+    plan
+}
+
 fn foundation(service: &Service, networks: &Created, volumes: &Created) -> Vec<StepId> {
     let networks = service.networks.keys().filter_map(|key| networks.get(key));
     let volumes = service.volumes.iter().filter_map(|mount| volumes.get(mount.source.as_ref()?));
@@ -380,6 +450,6 @@ fn foundation(service: &Service, networks: &Created, volumes: &Created) -> Vec<S
     steps.into_iter().collect()
 }
 
-fn container_name(project: &Project, name: &ServiceName, service: &Service, number: u32) -> String {
+pub(crate) fn container_name(project: &Project, name: &ServiceName, service: &Service, number: u32) -> String {
     service.container_name.clone().unwrap_or_else(|| format!("{}-{name}-{number}", project.name))
 }

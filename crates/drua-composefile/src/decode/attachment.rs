@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Decoder, Field, Fields, Later};
+use super::{Decoder, Field, Fields};
 use crate::model::{ExtraHosts, ServiceNetwork};
 
 pub(super) fn networks(cx: &mut Decoder<'_>, field: &Field<'_>) -> BTreeMap<String, Option<ServiceNetwork>> {
@@ -31,16 +31,16 @@ fn attachment(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<ServiceNetwork>
     let mut fields = Fields::open(cx, field)?;
     let attachment = ServiceNetwork {
         aliases: fields.take("aliases").map(|field| cx.string_set(&field)).unwrap_or_default(),
+        driver_opts: fields.labels(cx, "driver_opts"),
         gw_priority: fields.take("gw_priority").and_then(|field| cx.integer(&field)).unwrap_or_default(),
+        interface_name: fields.string(cx, "interface_name"),
         ipv4_address: fields.take("ipv4_address").and_then(|field| cx.parsed::<Ipv4Addr>(&field)),
         ipv6_address: fields.take("ipv6_address").and_then(|field| cx.parsed::<Ipv6Addr>(&field)),
+        link_local_ips: fields.strings(cx, "link_local_ips"),
         mac_address: fields.take("mac_address").and_then(|field| cx.string(&field)),
         priority: fields.take("priority").and_then(|field| cx.integer(&field)).unwrap_or_default(),
     };
-    fields.finish(
-        cx,
-        &[("driver_opts", Later::Refuse), ("interface_name", Later::Refuse), ("link_local_ips", Later::Refuse)],
-    );
+    fields.finish(cx);
     Some(attachment)
 }
 

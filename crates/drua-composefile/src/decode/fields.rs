@@ -1,6 +1,8 @@
 use super::Decoder;
 use crate::diagnostic::Span;
+use crate::model::{Extensions, Labels};
 use crate::suggest;
+use crate::tree::Tree;
 use crate::yaml::{Entry, Node, Value};
 
 /// A value and the path by which messages name it.
@@ -42,15 +44,6 @@ impl<'n> Field<'n> {
     }
 }
 
-/// What happens to an attribute of the specification that drua does not implement yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Later {
-    /// Containers would differ from what the file says: an error.
-    Refuse,
-    /// Nothing that runs depends on it: a warning.
-    Ignore,
-}
-
 /// A mapping with a fixed set of keys, being read.
 pub(crate) struct Fields<'n> {
     path: String,
@@ -81,35 +74,81 @@ impl<'n> Fields<'n> {
         Some(Field { path, node: &entry.value, key_span: entry.key_span })
     }
 
+    /// Takes a key that has to be there.
+    pub(super) fn required(&mut self, cx: &mut Decoder<'_>, field: &Field<'n>, key: &'static str) -> Option<Field<'n>> {
+        let taken = self.take(key);
+        if taken.is_none() {
+            cx.report.error(field.node.span, format!("`{}.{key}` is missing", field.path));
+        }
+        taken
+    }
+
+    pub(super) fn string(&mut self, cx: &mut Decoder<'_>, key: &'static str) -> Option<String> {
+        // Go leaves an empty string out.
+        self.take(key).and_then(|field| cx.string(&field)).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn strings(&mut self, cx: &mut Decoder<'_>, key: &'static str) -> Vec<String> {
+        self.take(key).map(|field| cx.string_set(&field)).unwrap_or_default()
+    }
+
+    pub(super) fn string_or_strings(&mut self, cx: &mut Decoder<'_>, key: &'static str) -> Vec<String> {
+        self.take(key).map(|field| cx.string_or_strings(&field)).unwrap_or_default()
+    }
+
+    pub(super) fn labels(&mut self, cx: &mut Decoder<'_>, key: &'static str) -> Labels {
+        self.take(key).map(|field| cx.labels(&field)).unwrap_or_default()
+    }
+
+    pub(super) fn boolean(&mut self, cx: &mut Decoder<'_>, key: &'static str) -> bool {
+        self.take(key).and_then(|field| cx.boolean(&field)).unwrap_or(false)
+    }
+
+    pub(super) fn integer(&mut self, cx: &mut Decoder<'_>, key: &'static str) -> i64 {
+        self.take(key).and_then(|field| cx.integer(&field)).unwrap_or_default()
+    }
+
+    /// A list of things that `read` reads one of.
+    pub(super) fn list<T>(
+        &mut self,
+        cx: &mut Decoder<'_>,
+        key: &'static str,
+        read: impl Fn(&mut Decoder<'_>, &Field<'n>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(field) = self.take(key) else { return Vec::new() };
+        match field.items() {
+            Some(items) => items.filter_map(|item| read(cx, &item)).collect(),
+            None => {
+                cx.expected(&field, "a list");
+                Vec::new()
+            }
+        }
+    }
+
+    /// The `x-` keys.
+    pub(super) fn extensions(&self) -> Extensions {
+        let extensions = self.entries.iter().filter(|entry| entry.key.starts_with("x-"));
+        extensions.map(|entry| (entry.key.clone(), Tree::of_node(&entry.value))).collect()
+    }
+
     /// Reports every key that has not been taken, except extensions (`x-…`).
-    pub(super) fn finish(self, cx: &mut Decoder<'_>, later: &[(&'static str, Later)]) {
+    pub(super) fn finish(self, cx: &mut Decoder<'_>) {
         for entry in self.entries {
             let key = entry.key.as_str();
             if cx.report.is_full() {
                 return;
             }
-            if self.asked.contains(&key) || key.starts_with("x-") {
-                continue;
-            }
-            let whole = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-            match later.iter().find(|(name, _)| *name == key) {
-                Some((_, Later::Refuse)) => {
-                    cx.report.error(entry.key_span, format!("`{whole}` is not supported yet"));
-                }
-                Some((_, Later::Ignore)) => {
-                    cx.report.warning(entry.key_span, format!("`{whole}` is not supported yet and has no effect"));
-                }
-                None => self.unknown(cx, entry, later),
+            if !self.asked.contains(&key) && !key.starts_with("x-") {
+                self.unknown(cx, entry);
             }
         }
     }
 
-    fn unknown(&self, cx: &mut Decoder<'_>, entry: &Entry, later: &[(&'static str, Later)]) {
+    fn unknown(&self, cx: &mut Decoder<'_>, entry: &Entry) {
         let within = if self.path.is_empty() { "at the top level".to_owned() } else { format!("in `{}`", self.path) };
         let message = format!("unknown key `{}` {within}", entry.key.chars().take(80).collect::<String>());
-        let known = self.asked.iter().copied().chain(later.iter().map(|(name, _)| *name));
         let found = cx.report.error(entry.key_span, message);
-        if let Some(nearest) = suggest::nearest(&entry.key, known) {
+        if let Some(nearest) = suggest::nearest(&entry.key, self.asked.iter().copied()) {
             found.hint(format!("did you mean `{nearest}`?"));
         }
     }

@@ -1,14 +1,16 @@
 //! Nodes to the model: validation by reading.
 //!
 //! Each object has one reader that takes the attributes it knows out of [`Fields`] and then calls [`Fields::finish`], which
-//! reports what is left: attributes of the specification that drua does not implement yet (the [`Later`] tables), and
-//! unknown ones with a suggestion. Readers report and go on, so that one run shows every mistake.
+//! reports what is left with a suggestion. Readers report and go on, so that one run shows every mistake.
 //!
 //! Nothing here looks from one object to another; that is [`check`](crate::check).
 
 mod attachment;
+mod build;
+mod deploy;
 mod fields;
 mod mounts;
+mod objects;
 mod ports;
 mod project;
 mod resources;
@@ -19,40 +21,28 @@ mod words;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-pub(crate) use fields::{Field, Fields, Later};
+pub(crate) use fields::{Field, Fields};
 pub(crate) use project::project;
+pub use values::parse_duration;
 
 use crate::diagnostic::{Report, Span};
-use crate::model::{Network, Service, Volume};
+use crate::model::{Extensions, FileObject, Model, Network, Service, Volume};
 use crate::names::{ProjectName, ServiceName};
 
 /// A compose file as it was written, in the types of the model.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
     pub(crate) name: Option<ProjectName>,
-    pub(crate) services: BTreeMap<ServiceName, DecodedService>,
+    pub(crate) services: BTreeMap<ServiceName, Service>,
     /// Names are empty where none was given.
     pub(crate) networks: BTreeMap<String, Network>,
     /// Names are empty where none was given.
     pub(crate) volumes: BTreeMap<String, Volume>,
+    pub(crate) secrets: BTreeMap<String, FileObject>,
+    pub(crate) configs: BTreeMap<String, FileObject>,
+    pub(crate) models: BTreeMap<String, Model>,
+    pub(crate) extensions: Extensions,
     pub(crate) places: Places,
-}
-
-/// A service whose environment files have not been read.
-#[derive(Debug)]
-pub(crate) struct DecodedService {
-    pub(crate) service: Service,
-    pub(crate) env_files: Vec<EnvFile>,
-}
-
-/// An entry of `env_file`.
-#[derive(Debug)]
-pub(crate) struct EnvFile {
-    pub(crate) path: PathBuf,
-    pub(crate) required: bool,
-    /// `format: raw`: values are taken as they are.
-    pub(crate) raw: bool,
-    pub(crate) span: Span,
 }
 
 /// Where things were written, by path (`services.web.depends_on.db`), for checks that come later.
@@ -79,10 +69,6 @@ impl Places {
 pub(crate) struct Decoder<'a> {
     pub(crate) report: &'a mut Report,
     pub(crate) places: Places,
-    /// What relative paths are relative to.
-    pub(crate) base: &'a Path,
-    /// What `~` stands for.
-    pub(crate) home: Option<&'a str>,
 }
 
 impl Decoder<'_> {
@@ -105,18 +91,6 @@ impl Decoder<'_> {
     fn invalid(&mut self, field: &Field<'_>, why: impl std::fmt::Display) {
         self.report.error(field.node.span, format!("`{}`: {why}", field.path));
     }
-
-    /// Makes a path absolute: `~` is the home folder, everything else is relative to the project folder. Does not look at
-    /// the disk; `.` and `..` are resolved as text, as Docker Compose does.
-    fn absolute(&self, path: &str) -> PathBuf {
-        let joined = match (path.strip_prefix('~'), self.home) {
-            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
-                PathBuf::from(format!("{home}{rest}"))
-            }
-            _ => self.base.join(path),
-        };
-        clean(&joined)
-    }
 }
 
 /// Resolves `.` and `..` as text, without looking at the disk.
@@ -133,4 +107,35 @@ pub fn clean(path: &Path) -> PathBuf {
         }
     }
     out
+}
+
+/// A mount in its short form, `source:target[:options]`; a relative source is relative to `folder`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_mount(text: &str, folder: &Path) -> Result<crate::model::Mount, String> {
+    let list = |text: &str| {
+        crate::yaml::Node::new(
+            Span::default(),
+            crate::yaml::Value::Sequence(vec![crate::yaml::Node::text(Span::default(), text)]),
+        )
+    };
+    let mut service = crate::yaml::Node::mapping(Span::default(), [("volumes", list(text))]);
+    let home = std::env::var("HOME").ok();
+    crate::paths::Base { folder, home: home.as_deref() }.service(&mut service);
+    let mut report = Report::default();
+    let mut decoder = Decoder { report: &mut report, places: Places::default() };
+    let node = service.get("volumes").cloned().unwrap_or_else(|| list(text));
+    let field = Field { path: "volume".to_owned(), node: &node, key_span: Span::default() };
+    let mount = mounts::mounts(&mut decoder, &field).pop();
+    let complaint = report.into_found().into_iter().next().map(|found| found.message);
+    mount.filter(|_| complaint.is_none()).ok_or_else(|| complaint.unwrap_or_default())
+}
+
+/// A port in its short form, `[[address:]host:]container[/protocol]`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_ports(text: &str) -> Result<Vec<crate::model::PortMapping>, String> {
+    ports::parse_short(text)
 }

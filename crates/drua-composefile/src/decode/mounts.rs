@@ -1,8 +1,9 @@
 //! `volumes` and `tmpfs` of a service.
 
-use super::{Decoder, Field, Fields, Later, clean};
-use crate::model::{BindOptions, Mount, MountKind, TmpfsOptions, VolumeOptions};
+use super::{Decoder, Field, Fields, clean};
+use crate::model::{BindOptions, ImageOptions, Mount, MountKind, TmpfsOptions, VolumeOptions};
 
+const RECURSIVE: [&str; 4] = ["enabled", "disabled", "writable", "readonly"];
 const PROPAGATIONS: [&str; 6] = ["rprivate", "private", "rshared", "shared", "rslave", "slave"];
 
 pub(super) fn mounts(cx: &mut Decoder<'_>, field: &Field<'_>) -> Vec<Mount> {
@@ -55,12 +56,11 @@ fn short(cx: &mut Decoder<'_>, item: &Field<'_>) -> Option<Mount> {
         read_only: false,
         consistency: None,
         bind: is_path.then(BindOptions::default),
-        volume: (!is_path).then(VolumeOptions::default),
+        // Docker Compose reads nothing into a text this short.
+        volume: (!is_path && text.len() > 2).then(VolumeOptions::default),
         tmpfs: None,
+        image: None,
     };
-    if is_path {
-        mount.source = source.map(|source| cx.absolute(source).to_string_lossy().into_owned());
-    }
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match (option, &mut mount.bind, &mut mount.volume) {
             ("ro", ..) => mount.read_only = true,
@@ -83,7 +83,7 @@ fn long(cx: &mut Decoder<'_>, item: &Field<'_>) -> Option<Mount> {
     if kind.is_none() {
         cx.report
             .error(item.node.span, format!("`{}.type` is missing", item.path))
-            .hint("write `type: bind`, `volume` or `tmpfs`");
+            .hint("write `type: bind`, `volume`, `tmpfs` or `image`");
     }
     let kind_name =
         kind.as_ref().and_then(|field| cx.one_of(field, &["bind", "volume", "tmpfs", "image", "npipe", "cluster"]));
@@ -101,30 +101,24 @@ fn long(cx: &mut Decoder<'_>, item: &Field<'_>) -> Option<Mount> {
     let bind = fields.take("bind").and_then(|field| bind_options(cx, &field));
     let volume = fields.take("volume").and_then(|field| volume_options(cx, &field));
     let tmpfs = fields.take("tmpfs").and_then(|field| tmpfs_options(cx, &field));
-    fields.finish(cx, &[("image", Later::Refuse)]);
+    let image = fields.take("image").and_then(|field| image_options(cx, &field));
+    fields.finish(cx);
 
-    let mut mount = Mount { kind: MountKind::Bind, source, target: path?, read_only, consistency, bind, volume, tmpfs };
+    let mut mount =
+        Mount { kind: MountKind::Bind, source, target: path?, read_only, consistency, bind, volume, tmpfs, image };
     match kind_name?.as_str() {
         "bind" => {
-            let Some(source) = &mount.source else {
+            if mount.source.is_none() {
                 cx.report.error(item.node.span, format!("`{}.source`, the host's path, is missing", item.path));
                 return None;
-            };
-            mount.source = Some(cx.absolute(source).to_string_lossy().into_owned());
+            }
             mount.bind.get_or_insert_default();
         }
-        "volume" => {
-            mount.kind = MountKind::Volume;
-            mount.volume.get_or_insert_default();
-        }
-        "tmpfs" => {
-            mount.kind = MountKind::Tmpfs;
-            mount.tmpfs.get_or_insert_default();
-        }
-        other => {
-            cx.invalid(item, format!("mounts of type `{other}` are not supported yet"));
-            return None;
-        }
+        "volume" => mount.kind = MountKind::Volume,
+        "tmpfs" => mount.kind = MountKind::Tmpfs,
+        "image" => mount.kind = MountKind::Image,
+        "npipe" => mount.kind = MountKind::NamedPipe,
+        _ => mount.kind = MountKind::Cluster,
     }
     Some(mount)
 }
@@ -135,8 +129,9 @@ fn bind_options(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<BindOptions> 
         selinux: fields.take("selinux").and_then(|field| cx.one_of(&field, &["z", "Z"])),
         propagation: fields.take("propagation").and_then(|field| cx.one_of(&field, &PROPAGATIONS)),
         create_host_path: fields.take("create_host_path").and_then(|field| cx.boolean(&field)).unwrap_or(true),
+        recursive: fields.take("recursive").and_then(|field| cx.one_of(&field, &RECURSIVE)),
     };
-    fields.finish(cx, &[("recursive", Later::Refuse)]);
+    fields.finish(cx);
     Some(options)
 }
 
@@ -147,7 +142,7 @@ fn volume_options(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<VolumeOptio
         nocopy: fields.take("nocopy").and_then(|field| cx.boolean(&field)).unwrap_or(false),
         subpath: fields.take("subpath").and_then(|field| cx.string(&field)),
     };
-    fields.finish(cx, &[]);
+    fields.finish(cx);
     Some(options)
 }
 
@@ -157,7 +152,14 @@ fn tmpfs_options(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<TmpfsOptions
         size: fields.take("size").and_then(|field| cx.bytes(&field)),
         mode: fields.take("mode").and_then(|field| mode(cx, &field)),
     };
-    fields.finish(cx, &[]);
+    fields.finish(cx);
+    Some(options)
+}
+
+fn image_options(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<ImageOptions> {
+    let mut fields = Fields::open(cx, field)?;
+    let options = ImageOptions { subpath: fields.string(cx, "subpath") };
+    fields.finish(cx);
     Some(options)
 }
 

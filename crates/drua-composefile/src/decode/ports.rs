@@ -85,7 +85,7 @@ fn long(cx: &mut Decoder<'_>, item: &Field<'_>) -> Option<PortMapping> {
         text.parse().ok()
     });
     let app_protocol = fields.take("app_protocol").and_then(|field| cx.string(&field));
-    fields.finish(cx, &[]);
+    fields.finish(cx);
     if target.is_none() {
         cx.report.error(item.node.span, format!("`{}.target`, the container's port, is missing", item.path));
     }

@@ -1,11 +1,8 @@
 //! The top level.
 
-use super::{Decoded, Decoder, Field, Fields, Later, resources, service};
+use super::{Decoded, Decoder, Field, Fields, objects, resources, service};
 use crate::names::{ServiceName, is_key};
 use crate::yaml::Node;
-
-const LATER: &[(&str, Later)] =
-    &[("configs", Later::Refuse), ("include", Later::Refuse), ("models", Later::Refuse), ("secrets", Later::Refuse)];
 
 /// Reads a whole file. What could not be read is left out and has been reported.
 pub(crate) fn project(mut cx: Decoder<'_>, root: &Node) -> Decoded {
@@ -36,7 +33,24 @@ pub(crate) fn project(mut cx: Decoder<'_>, root: &Node) -> Decoded {
         let read = keyed(&mut cx, &volumes);
         decoded.volumes = read.into_iter().map(|(key, field)| (key, resources::volume(&mut cx, &field))).collect();
     }
-    fields.finish(&mut cx, LATER);
+    if let Some(secrets) = fields.take("secrets") {
+        let read = keyed(&mut cx, &secrets);
+        decoded.secrets =
+            read.into_iter().map(|(key, field)| (key, objects::file_object(&mut cx, &field, false))).collect();
+    }
+    if let Some(configs) = fields.take("configs") {
+        let read = keyed(&mut cx, &configs);
+        decoded.configs =
+            read.into_iter().map(|(key, field)| (key, objects::file_object(&mut cx, &field, true))).collect();
+    }
+    if let Some(models) = fields.take("models") {
+        let read = keyed(&mut cx, &models);
+        decoded.models = read.into_iter().map(|(key, field)| (key, objects::model(&mut cx, &field))).collect();
+    }
+    // Files have been included by now.
+    fields.take("include");
+    decoded.extensions = fields.extensions();
+    fields.finish(&mut cx);
     decoded.places = cx.places;
     decoded
 }

@@ -20,10 +20,12 @@ pub(super) fn network(cx: &mut Decoder<'_>, field: &Field<'_>) -> Network {
         labels: fields.take("labels").map(|field| cx.labels(&field)).unwrap_or_default(),
         enable_ipv4: fields.take("enable_ipv4").and_then(|field| cx.boolean(&field)),
         enable_ipv6: fields.take("enable_ipv6").and_then(|field| cx.boolean(&field)),
+        extensions: fields.extensions(),
     };
-    fields.finish(cx, &[]);
+    fields.finish(cx);
     if external {
-        let plain = Network { name: network.name.clone(), ..Network::default() };
+        let plain =
+            Network { name: network.name.clone(), extensions: network.extensions.clone(), ..Network::default() };
         refuse_options(cx, field, network == plain);
         network = Network { external: true, ..plain };
     }
@@ -42,10 +44,11 @@ pub(super) fn volume(cx: &mut Decoder<'_>, field: &Field<'_>) -> Volume {
         driver_opts: fields.take("driver_opts").map(|field| cx.labels(&field)).unwrap_or_default(),
         external: false,
         labels: fields.take("labels").map(|field| cx.labels(&field)).unwrap_or_default(),
+        extensions: fields.extensions(),
     };
-    fields.finish(cx, &[]);
+    fields.finish(cx);
     if external {
-        let plain = Volume { name: volume.name.clone(), ..Volume::default() };
+        let plain = Volume { name: volume.name.clone(), extensions: volume.extensions.clone(), ..Volume::default() };
         refuse_options(cx, field, volume == plain);
         volume = Volume { external: true, ..plain };
     }
@@ -53,7 +56,7 @@ pub(super) fn volume(cx: &mut Decoder<'_>, field: &Field<'_>) -> Volume {
 }
 
 /// `external` is a boolean or, in old files, `{name: …}`.
-fn external_and_name(cx: &mut Decoder<'_>, fields: &mut Fields<'_>) -> (bool, String) {
+pub(super) fn external_and_name(cx: &mut Decoder<'_>, fields: &mut Fields<'_>) -> (bool, String) {
     let name = fields.take("name").and_then(|field| cx.string(&field));
     let Some(external) = fields.take("external") else { return (false, name.unwrap_or_default()) };
     if external.entries().is_none() {
@@ -61,7 +64,7 @@ fn external_and_name(cx: &mut Decoder<'_>, fields: &mut Fields<'_>) -> (bool, St
     }
     let Some(mut inner) = Fields::open(cx, &external) else { return (true, name.unwrap_or_default()) };
     let inner_name = inner.take("name").and_then(|field| cx.string(&field));
-    inner.finish(cx, &[]);
+    inner.finish(cx);
     (true, name.or(inner_name).unwrap_or_default())
 }
 
@@ -83,7 +86,7 @@ fn ipam(cx: &mut Decoder<'_>, field: &Field<'_>) -> Ipam {
         }
     }
     let options = fields.take("options").map(|field| cx.labels(&field)).unwrap_or_default();
-    fields.finish(cx, &[]);
+    fields.finish(cx);
     Ipam { driver, config, options }
 }
 
@@ -95,7 +98,7 @@ fn pool(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<IpamPool> {
         ip_range: fields.take("ip_range").and_then(|field| subnet(cx, &field)),
         aux_addresses: fields.take("aux_addresses").map(|field| cx.labels(&field)).unwrap_or_default(),
     };
-    fields.finish(cx, &[]);
+    fields.finish(cx);
     Some(pool)
 }
 

@@ -5,156 +5,129 @@ use std::net::IpAddr;
 
 use drua_types::{ContainerName, ImageRef, Platform, Signal};
 
-use super::{DecodedService, Decoder, EnvFile, Field, Fields, Later, attachment, mounts, ports};
-use crate::model::{Condition, Cpus, Dependency, Deploy, Healthcheck, NetworkMode, Restart, Service, Ulimit};
+use super::values::parse_duration;
+use super::{Decoder, Field, Fields, attachment, build, deploy, mounts, objects, ports};
+use crate::model::{Condition, Dependency, EnvFile, Healthcheck, NetworkMode, Restart, Service, Ulimit};
 use crate::names::ServiceName;
 
-/// Attributes of the specification that are not implemented yet.
-const LATER: &[(&str, Later)] = &[
-    ("annotations", Later::Ignore),
-    ("blkio_config", Later::Refuse),
-    ("cgroup", Later::Refuse),
-    ("cgroup_parent", Later::Refuse),
-    ("configs", Later::Refuse),
-    ("cpu_count", Later::Refuse),
-    ("cpu_percent", Later::Refuse),
-    ("cpu_period", Later::Refuse),
-    ("cpu_quota", Later::Refuse),
-    ("cpu_rt_period", Later::Refuse),
-    ("cpu_rt_runtime", Later::Refuse),
-    ("cpu_shares", Later::Refuse),
-    ("cpuset", Later::Refuse),
-    ("credential_spec", Later::Ignore),
-    ("develop", Later::Ignore),
-    ("device_cgroup_rules", Later::Refuse),
-    ("devices", Later::Refuse),
-    ("extends", Later::Refuse),
-    ("external_links", Later::Refuse),
-    ("gpus", Later::Refuse),
-    ("ipc", Later::Refuse),
-    ("isolation", Later::Ignore),
-    ("label_file", Later::Refuse),
-    ("links", Later::Refuse),
-    ("logging", Later::Ignore),
-    ("mac_address", Later::Refuse),
-    ("mem_swappiness", Later::Refuse),
-    ("memswap_limit", Later::Refuse),
-    ("models", Later::Refuse),
-    ("oom_kill_disable", Later::Refuse),
-    ("oom_score_adj", Later::Refuse),
-    ("pid", Later::Refuse),
-    ("post_start", Later::Refuse),
-    ("pre_start", Later::Refuse),
-    ("pre_stop", Later::Refuse),
-    ("provider", Later::Refuse),
-    ("pull_refresh_after", Later::Ignore),
-    ("secrets", Later::Refuse),
-    ("security_opt", Later::Refuse),
-    ("storage_opt", Later::Refuse),
-    ("use_api_socket", Later::Refuse),
-    ("userns_mode", Later::Refuse),
-    ("uts", Later::Refuse),
-    ("volumes_from", Later::Refuse),
-];
-
-/// The parts of `deploy` that are not implemented yet. What only means something to Swarm is ignored, as Docker Compose does.
-const DEPLOY_LATER: &[(&str, Later)] = &[
-    ("endpoint_mode", Later::Ignore),
-    ("labels", Later::Ignore),
-    ("mode", Later::Ignore),
-    ("placement", Later::Ignore),
-    ("resources", Later::Refuse),
-    ("restart_policy", Later::Refuse),
-    ("rollback_config", Later::Ignore),
-    ("update_config", Later::Ignore),
-];
-
-pub(super) fn service(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<DecodedService> {
+pub(super) fn service(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<Service> {
     let mut fields = Fields::open(cx, field)?;
     let f = &mut fields;
     let service = Service {
         profiles: f.take("profiles").map(|field| cx.string_set(&field)).unwrap_or_default(),
+        annotations: f.labels(cx, "annotations"),
         attach: f.take("attach").and_then(|field| cx.boolean(&field)),
+        build: f.take("build").and_then(|field| build::build(cx, &field)),
+        develop: f.take("develop").or_else(|| f.take("x-develop")).and_then(|field| build::develop(cx, &field)),
+        blkio_config: f.take("blkio_config").and_then(|field| deploy::blkio(cx, &field)),
         cap_add: f.take("cap_add").map(|field| cx.string_set(&field)).unwrap_or_default(),
         cap_drop: f.take("cap_drop").map(|field| cx.string_set(&field)).unwrap_or_default(),
-        cpus: f.take("cpus").and_then(|field| cpus(cx, &field)),
+        cgroup_parent: f.string(cx, "cgroup_parent"),
+        cgroup: f.take("cgroup").and_then(|field| cx.one_of(&field, &["host", "private"])),
+        cpu_count: f.integer(cx, "cpu_count"),
+        cpu_percent: f.take("cpu_percent").and_then(|field| deploy::cpus(cx, &field)),
+        cpu_period: f.integer(cx, "cpu_period"),
+        cpu_quota: f.integer(cx, "cpu_quota"),
+        cpu_rt_period: f.integer(cx, "cpu_rt_period"),
+        cpu_rt_runtime: f.integer(cx, "cpu_rt_runtime"),
+        cpus: f.take("cpus").and_then(|field| {
+            cx.place(&field.path, field.node.span);
+            deploy::cpus(cx, &field)
+        }),
+        cpuset: f.string(cx, "cpuset"),
+        cpu_shares: f.integer(cx, "cpu_shares"),
         command: f.take("command").and_then(|field| cx.command(&field)),
+        configs: f.take("configs").map(|field| objects::references(cx, &field, None)).unwrap_or_default(),
         container_name: f.take("container_name").and_then(|field| {
             cx.place(&field.path, field.node.span);
             cx.parsed::<ContainerName>(&field)
         }),
+        credential_spec: f.take("credential_spec").and_then(|field| objects::credential_spec(cx, &field)),
         depends_on: f.take("depends_on").map(|field| depends_on(cx, &field)).unwrap_or_default(),
-        deploy: f.take("deploy").and_then(|field| deploy(cx, &field)),
+        deploy: f.take("deploy").and_then(|field| deploy::deploy(cx, &field)),
+        device_cgroup_rules: f.strings(cx, "device_cgroup_rules"),
+        devices: f.take("devices").map(|field| objects::devices(cx, &field)).unwrap_or_default(),
         dns: f.take("dns").map(|field| addresses(cx, &field)).unwrap_or_default(),
         dns_opt: f.take("dns_opt").map(|field| cx.string_set(&field)).unwrap_or_default(),
         dns_search: f.take("dns_search").map(|field| cx.string_or_strings(&field)).unwrap_or_default(),
-        domain_name: f.take("domainname").and_then(|field| cx.string(&field)),
+        domain_name: f.string(cx, "domainname"),
         entrypoint: f.take("entrypoint").and_then(|field| cx.command(&field)),
+        provider: f.take("provider").and_then(|field| objects::provider(cx, &field)),
         environment: f.take("environment").map(|field| cx.dictionary(&field)).unwrap_or_default(),
+        env_file: f.take("env_file").map(|field| env_files(cx, &field)).unwrap_or_default(),
         expose: f.take("expose").map(|field| ports::expose(cx, &field)).unwrap_or_default(),
+        external_links: f.strings(cx, "external_links"),
         extra_hosts: f.take("extra_hosts").map(|field| attachment::extra_hosts(cx, &field)).unwrap_or_default(),
         group_add: f.take("group_add").map(|field| groups(cx, &field)).unwrap_or_default(),
-        hostname: f.take("hostname").and_then(|field| cx.string(&field)),
+        gpus: f.take("gpus").map(|field| objects::gpus(cx, &field)).unwrap_or_default(),
+        hostname: f.string(cx, "hostname"),
         healthcheck: f.take("healthcheck").and_then(|field| healthcheck(cx, &field)),
         image: f.take("image").and_then(|field| cx.parsed::<ImageRef>(&field)),
         init: f.take("init").and_then(|field| cx.boolean(&field)),
+        ipc: f.string(cx, "ipc"),
+        isolation: f.string(cx, "isolation"),
         labels: f.take("labels").map(|field| cx.labels(&field)).unwrap_or_default(),
+        label_file: f
+            .take("label_file")
+            .map(|field| {
+                cx.place(&field.path, field.node.span);
+                cx.string_or_strings(&field)
+            })
+            .unwrap_or_default(),
+        links: f.strings(cx, "links"),
+        logging: f.take("logging").and_then(|field| objects::logging(cx, &field)),
         mem_limit: f.take("mem_limit").and_then(|field| cx.bytes(&field)),
         mem_reservation: f.take("mem_reservation").and_then(|field| cx.bytes(&field)),
+        memswap_limit: f.take("memswap_limit").and_then(|field| cx.bytes(&field)),
+        mem_swappiness: f.take("mem_swappiness").and_then(|field| cx.bytes(&field)),
+        mac_address: f.string(cx, "mac_address"),
+        models: f.take("models").map(|field| objects::model_uses(cx, &field)).unwrap_or_default(),
         network_mode: f.take("network_mode").and_then(|field| network_mode(cx, &field)),
         networks: f.take("networks").map(|field| attachment::networks(cx, &field)).unwrap_or_default(),
+        oom_kill_disable: f.boolean(cx, "oom_kill_disable"),
+        oom_score_adj: f.integer(cx, "oom_score_adj"),
+        pid: f.string(cx, "pid"),
         pids_limit: f.take("pids_limit").and_then(|field| cx.integer(&field)),
         platform: f.take("platform").and_then(|field| cx.parsed::<Platform>(&field)),
         ports: f.take("ports").map(|field| ports::ports(cx, &field)).unwrap_or_default(),
-        privileged: f.take("privileged").and_then(|field| cx.boolean(&field)).unwrap_or(false),
+        privileged: f.boolean(cx, "privileged"),
         pull_policy: f.take("pull_policy").and_then(|field| pull_policy(cx, &field)),
-        read_only: f.take("read_only").and_then(|field| cx.boolean(&field)).unwrap_or(false),
+        pull_refresh_after: f.string(cx, "pull_refresh_after"),
+        read_only: f.boolean(cx, "read_only"),
         restart: f.take("restart").and_then(|field| restart(cx, &field)),
-        runtime: f.take("runtime").and_then(|field| cx.string(&field)),
+        runtime: f.string(cx, "runtime"),
         scale: f.take("scale").and_then(|field| {
             cx.place(&field.path, field.node.span);
             cx.integer_as(&field)
         }),
+        secrets: f
+            .take("secrets")
+            .map(|field| objects::references(cx, &field, Some("/run/secrets")))
+            .unwrap_or_default(),
+        security_opt: f.strings(cx, "security_opt"),
         shm_size: f.take("shm_size").and_then(|field| cx.bytes(&field)),
-        stdin_open: f.take("stdin_open").and_then(|field| cx.boolean(&field)).unwrap_or(false),
+        stdin_open: f.boolean(cx, "stdin_open"),
         stop_grace_period: f.take("stop_grace_period").and_then(|field| cx.duration(&field)),
         stop_signal: f.take("stop_signal").and_then(|field| cx.parsed::<Signal>(&field)),
+        storage_opt: f.labels(cx, "storage_opt"),
         sysctls: f.take("sysctls").map(|field| cx.labels(&field)).unwrap_or_default(),
         tmpfs: f.take("tmpfs").map(|field| mounts::tmpfs(cx, &field)).unwrap_or_default(),
-        tty: f.take("tty").and_then(|field| cx.boolean(&field)).unwrap_or(false),
+        tty: f.boolean(cx, "tty"),
         ulimits: f.take("ulimits").map(|field| ulimits(cx, &field)).unwrap_or_default(),
-        user: f.take("user").and_then(|field| cx.string(&field)),
+        use_api_socket: f.boolean(cx, "use_api_socket"),
+        user: f.string(cx, "user"),
+        userns_mode: f.string(cx, "userns_mode"),
+        uts: f.string(cx, "uts"),
         volumes: f.take("volumes").map(|field| mounts::mounts(cx, &field)).unwrap_or_default(),
-        working_dir: f.take("working_dir").and_then(|field| cx.string(&field)),
+        volumes_from: f.strings(cx, "volumes_from"),
+        working_dir: f.string(cx, "working_dir"),
+        pre_start: f.take("pre_start").map(|field| build::hooks(cx, &field)).unwrap_or_default(),
+        post_start: f.take("post_start").map(|field| build::hooks(cx, &field)).unwrap_or_default(),
+        pre_stop: f.take("pre_stop").map(|field| build::hooks(cx, &field)).unwrap_or_default(),
+        extensions: f.extensions(),
     };
-    let env_files = f.take("env_file").map(|field| env_files(cx, &field)).unwrap_or_default();
-    if let Some(build) = f.take_nullable("build") {
-        build_is_for_later(cx, &build, service.image.as_deref());
-    }
-    fields.finish(cx, LATER);
-    Some(DecodedService { service, env_files })
-}
-
-fn build_is_for_later(cx: &mut Decoder<'_>, field: &Field<'_>, image: Option<&str>) {
-    match image {
-        Some(image) => {
-            let message = format!("`{}` is not supported yet; the image `{image}` must be there already", field.path);
-            cx.report.warning(field.key_span, message);
-        }
-        None => {
-            let message = format!("`{}` is not supported yet", field.path);
-            cx.report.error(field.key_span, message).hint("build the image first and name it with `image`");
-        }
-    }
-}
-
-fn cpus(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<Cpus> {
-    let cpus = cx.number(field)?;
-    if !(0.0..=1e6).contains(&cpus) {
-        cx.invalid(field, format!("{cpus} is out of range"));
-        return None;
-    }
-    Some(Cpus(cpus as f32))
+    fields.finish(cx);
+    Some(service)
 }
 
 fn depends_on(cx: &mut Decoder<'_>, field: &Field<'_>) -> BTreeMap<ServiceName, Dependency> {
@@ -195,19 +168,9 @@ fn dependency(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<Dependency> {
     let condition = condition.and_then(|field| cx.one_of(&field, &names));
     let restart = fields.take("restart").and_then(|field| cx.boolean(&field)).unwrap_or(false);
     let required = fields.take("required").and_then(|field| cx.boolean(&field)).unwrap_or(true);
-    fields.finish(cx, &[]);
+    fields.finish(cx);
     let condition = condition.and_then(|name| known.into_iter().find(|condition| condition.to_string() == name))?;
     Some(Dependency { condition, restart, required })
-}
-
-fn deploy(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<Deploy> {
-    let mut fields = Fields::open(cx, field)?;
-    let replicas = fields.take("replicas").and_then(|field| {
-        cx.place(&field.path, field.node.span);
-        cx.integer_as(&field)
-    });
-    fields.finish(cx, DEPLOY_LATER);
-    Some(Deploy { replicas })
 }
 
 fn addresses(cx: &mut Decoder<'_>, field: &Field<'_>) -> Vec<String> {
@@ -238,7 +201,7 @@ fn healthcheck(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<Healthcheck> {
         start_interval: fields.take("start_interval").and_then(|field| cx.duration(&field)),
         disable: fields.take("disable").and_then(|field| cx.boolean(&field)).unwrap_or(false),
     };
-    fields.finish(cx, &[]);
+    fields.finish(cx);
     Some(healthcheck)
 }
 
@@ -259,33 +222,39 @@ fn test(cx: &mut Decoder<'_>, field: &Field<'_>) -> Vec<String> {
 
 fn network_mode(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<NetworkMode> {
     let text = cx.string(field)?;
-    match text.as_str() {
-        "none" => Some(NetworkMode::None),
-        "host" => Some(NetworkMode::Host),
-        "bridge" => Some(NetworkMode::Bridge),
-        _ if text.starts_with("service:") || text.starts_with("container:") => {
-            cx.invalid(field, "sharing another container's network is not supported yet");
-            None
-        }
-        _ => cx.one_of(field, &["none", "host", "bridge"]).and(None),
-    }
+    cx.place(&field.path, field.node.span);
+    let mode = match (text.as_str(), text.split_once(':')) {
+        ("none", _) => NetworkMode::None,
+        ("host", _) => NetworkMode::Host,
+        ("bridge", _) => NetworkMode::Bridge,
+        (_, Some(("service", name))) => match name.parse() {
+            Ok(name) => NetworkMode::Service(name),
+            Err(error) => {
+                cx.invalid(field, error);
+                return None;
+            }
+        },
+        (_, Some(("container", name))) => NetworkMode::Container(name.to_owned()),
+        _ if text.is_empty() => return None,
+        _ => NetworkMode::Named(text),
+    };
+    Some(mode)
 }
+
+const PULL_POLICIES: [&str; 7] = ["always", "never", "missing", "build", "refresh", "daily", "weekly"];
 
 fn pull_policy(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<String> {
     let text = cx.string(field)?;
-    match text.as_str() {
-        "if_not_present" => Some("missing".to_owned()),
-        "missing" | "never" => Some(text),
-        "always" | "build" | "refresh" | "daily" | "weekly" => {
-            cx.invalid(field, format!("the policy `{text}` is not supported yet"));
-            None
-        }
-        _ if text.starts_with("every_") => {
-            cx.invalid(field, format!("the policy `{text}` is not supported yet"));
-            None
-        }
-        _ => cx.one_of(field, &["missing", "never"]).and(None),
+    if text == "if_not_present" {
+        return Some("missing".to_owned());
     }
+    if let Some(every) = text.strip_prefix("every_") {
+        if parse_duration(every).is_none() {
+            cx.invalid(field, format!("`{every}` is not a duration; write for example `every_12h`"));
+        }
+        return Some(text);
+    }
+    cx.one_of(field, &PULL_POLICIES)
 }
 
 fn restart(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<Restart> {
@@ -311,7 +280,7 @@ fn restart(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<Restart> {
     }
 }
 
-fn ulimits(cx: &mut Decoder<'_>, field: &Field<'_>) -> BTreeMap<String, Ulimit> {
+pub(super) fn ulimits(cx: &mut Decoder<'_>, field: &Field<'_>) -> BTreeMap<String, Ulimit> {
     let Some(entries) = field.entries() else {
         cx.expected(field, "a mapping");
         return BTreeMap::new();
@@ -332,7 +301,7 @@ fn ulimit(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<Ulimit> {
     let mut fields = Fields::open(cx, field)?;
     let soft = fields.take("soft").and_then(|field| cx.integer(&field));
     let hard = fields.take("hard").and_then(|field| cx.integer(&field));
-    fields.finish(cx, &[]);
+    fields.finish(cx);
     match (soft, hard) {
         (Some(soft), Some(hard)) => Some(Ulimit::Range { soft, hard }),
         _ => {
@@ -344,30 +313,32 @@ fn ulimit(cx: &mut Decoder<'_>, field: &Field<'_>) -> Option<Ulimit> {
 
 /// A path, a list of paths, or a list of `{path, required, format}`.
 fn env_files(cx: &mut Decoder<'_>, field: &Field<'_>) -> Vec<EnvFile> {
+    let plain = |path: &str| EnvFile { path: path.to_owned(), required: true, format: None };
     if let Some(path) = field.text() {
-        return vec![EnvFile { path: cx.absolute(path), required: true, raw: false, span: field.node.span }];
+        cx.place(&format!("{}#{path}", field.path), field.node.span);
+        return vec![plain(path)];
     }
     let Some(items) = field.items() else {
         cx.expected(field, "a string or a list");
         return Vec::new();
     };
-    items.filter_map(|item| env_file(cx, &item)).collect()
+    let mut files = Vec::new();
+    for item in items {
+        let file =
+            if item.entries().is_none() { cx.string(&item).map(|path| plain(&path)) } else { env_file(cx, &item) };
+        if let Some(file) = &file {
+            cx.place(&format!("{}#{}", field.path, file.path), item.node.span);
+        }
+        files.extend(file);
+    }
+    files
 }
 
 fn env_file(cx: &mut Decoder<'_>, item: &Field<'_>) -> Option<EnvFile> {
-    if item.entries().is_none() {
-        let path = cx.string(item)?;
-        return Some(EnvFile { path: cx.absolute(&path), required: true, raw: false, span: item.node.span });
-    }
     let mut fields = Fields::open(cx, item)?;
-    let path = fields.take("path");
-    if path.is_none() {
-        cx.report.error(item.node.span, format!("`{}.path` is missing", item.path));
-    }
-    let span = path.as_ref().map_or(item.node.span, |field| field.node.span);
-    let path = path.and_then(|field| cx.string(&field));
+    let path = fields.required(cx, item, "path").and_then(|field| cx.string(&field));
     let required = fields.take("required").and_then(|field| cx.boolean(&field)).unwrap_or(true);
-    let raw = fields.take("format").and_then(|field| cx.one_of(&field, &["raw"])).is_some();
-    fields.finish(cx, &[]);
-    Some(EnvFile { path: cx.absolute(&path?), required, raw, span })
+    let format = fields.take("format").and_then(|field| cx.one_of(&field, &["raw"]));
+    fields.finish(cx);
+    Some(EnvFile { path: path?, required, format })
 }

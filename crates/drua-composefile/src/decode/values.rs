@@ -103,6 +103,9 @@ impl Decoder<'_> {
     /// A number of bytes: `64m`, `1gb`, `1024`; −1 (no limit) where the attribute has it.
     pub(super) fn bytes(&mut self, field: &Field<'_>) -> Option<Bytes> {
         let text = self.scalar_text(field, "a size such as `64m`")?;
+        if text == "-1" {
+            return Some(Bytes(-1));
+        }
         let size = text.parse::<ByteSize>().ok().and_then(|size| i64::try_from(size.bytes()).ok());
         if size.is_none() {
             self.invalid(field, format!("`{text}` is not a size; write for example `64m` or `1gb`"));
@@ -166,7 +169,8 @@ impl Decoder<'_> {
             return Some(self.strings(field));
         };
         if let Some(operator) = words::operator(text) {
-            let message = format!("`{}`: no shell reads this, so that `{operator}` is passed on as it is", field.path);
+            let message =
+                format!("`{}`: no shell reads this; as in Docker Compose, it ends before `{operator}`", field.path);
             let found = self.report.warning(field.node.span, message);
             found.hint("for a shell, write `[sh, -c, \"…\"]`; else put the word in quotes");
         }
@@ -267,7 +271,7 @@ fn go_float(value: f64) -> String {
 }
 
 /// Numbers with units, concatenated; a lone `0` is allowed.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest == "0" {
         return Some(Duration(std::time::Duration::ZERO));

@@ -1,4 +1,4 @@
-//! Splits a command into words as a shell does, without being one: no variables, no globs, no operators.
+//! Splits a command into words as a shell does, without being one: no variables, no globs; an operator ends it.
 
 /// The text is not a list of words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,8 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, WordError> {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
+            // Docker Compose's splitter stops here.
+            '&' | '|' | ';' | '<' | '>' => break,
             c if c.is_whitespace() => words.extend(word.take()),
             '\\' => word.get_or_insert_default().push(chars.next().ok_or(WordError::Backslash)?),
             '\'' | '"' => {

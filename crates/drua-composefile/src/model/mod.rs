@@ -3,22 +3,33 @@
 //! Serialisation is Compose's canonical JSON. The order of fields in [`Service`] and below is compose-go's, since Docker
 //! Compose hashes a service in that order.
 
+mod build;
+mod deploy;
+mod device;
+mod file;
 mod network;
 mod service;
 mod storage;
 mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use build::{Build, Develop, Hook, SshKey, WatchAction, WatchRule};
+pub use deploy::{
+    Blkio, CredentialSpec, Deploy, DiscreteResource, EnvFile, GenericResource, Logging, Placement, Preference,
+    Provider, Resource, Resources, RestartPolicy, ThrottleDevice, UpdateConfig, WeightDevice,
+};
+pub use device::{Device, DeviceRequest};
+pub use file::{FileObject, FileReference, Model, ModelUse};
 pub use network::{Ipam, IpamPool, Network, PortMapping, ServiceNetwork};
 pub use service::{
-    Command, Condition, Dependency, Deploy, Environment, ExtraHosts, Healthcheck, NetworkMode, Restart, Service, Ulimit,
+    Command, Condition, Dependency, Environment, ExtraHosts, Healthcheck, NetworkMode, Restart, Service, Ulimit,
 };
-pub use storage::{BindOptions, Mount, MountKind, TmpfsOptions, Volume, VolumeOptions};
-pub use value::{Bytes, Cpus, Duration, Labels};
+pub use storage::{BindOptions, ImageOptions, Mount, MountKind, TmpfsOptions, Volume, VolumeOptions};
+pub use value::{Bytes, Cpus, Duration, Extensions, FileMode, Labels};
 
 use crate::names::{ProjectName, ServiceName};
 
@@ -40,11 +51,26 @@ pub struct Project {
     pub services: BTreeMap<ServiceName, Service>,
     /// Services that no active profile enables.
     #[serde(skip)]
-    pub disabled: BTreeSet<ServiceName>,
+    pub disabled: BTreeMap<ServiceName, Service>,
     /// Networks that active services use, by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<String, Network>,
     /// Volumes that active services use, by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub volumes: BTreeMap<String, Volume>,
+    /// Secrets that active services use, by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, FileObject>,
+    /// Configs that active services use, by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub configs: BTreeMap<String, FileObject>,
+    /// Models that active services use, by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, Model>,
+    /// `x-` keys.
+    #[serde(skip)]
+    pub extensions: Extensions,
+    /// The variables that interpolation sees: the process environment over `.env`.
+    #[serde(skip)]
+    pub environment: BTreeMap<String, String>,
 }

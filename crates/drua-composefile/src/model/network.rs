@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use drua_types::Protocol;
 use serde::Serialize;
 
-use super::value::{Labels, is_false, is_zero};
+use super::value::{Extensions, Labels, is_false, is_zero};
 
 /// A network of the project.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -36,6 +36,9 @@ pub struct Network {
     /// IPv6 addresses are handed out; the engine's default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_ipv6: Option<bool>,
+    /// `x-` keys.
+    #[serde(skip)]
+    pub extensions: Extensions,
 }
 
 /// Address management of a network.
@@ -75,15 +78,24 @@ pub struct ServiceNetwork {
     /// Further names by which the service is found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
+    /// Options of the endpoint.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub driver_opts: Labels,
     /// Which network gives the default route; the highest wins.
     #[serde(skip_serializing_if = "is_zero")]
     pub gw_priority: i64,
+    /// The interface's name in the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface_name: Option<String>,
     /// A fixed address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv4_address: Option<String>,
     /// A fixed address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv6_address: Option<String>,
+    /// Further addresses of the link.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub link_local_ips: Vec<String>,
     /// A fixed hardware address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac_address: Option<String>,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::value::{Bytes, Labels, is_false};
+use super::value::{Bytes, Extensions, Labels, is_false};
 
 /// A volume of the project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -21,6 +21,9 @@ pub struct Volume {
     /// Labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: Labels,
+    /// `x-` keys.
+    #[serde(skip)]
+    pub extensions: Extensions,
 }
 
 /// What kind of thing is mounted.
@@ -33,6 +36,13 @@ pub enum MountKind {
     Volume,
     /// Memory.
     Tmpfs,
+    /// What an image contains.
+    Image,
+    /// A pipe of Windows.
+    #[serde(rename = "npipe")]
+    NamedPipe,
+    /// A volume of a Swarm.
+    Cluster,
 }
 
 /// Something mounted into a service's containers.
@@ -61,6 +71,17 @@ pub struct Mount {
     /// Options of a tmpfs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tmpfs: Option<TmpfsOptions>,
+    /// Options of an image mount.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageOptions>,
+}
+
+/// Options of an image mount.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ImageOptions {
+    /// Mount this path within the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
 }
 
 /// Options of a bind mount.
@@ -75,11 +96,14 @@ pub struct BindOptions {
     /// A missing source is created as a folder. Default true.
     #[serde(skip_serializing_if = "Clone::clone")]
     pub create_host_path: bool,
+    /// `enabled`, `disabled`, `writable` or `readonly`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recursive: Option<String>,
 }
 
 impl Default for BindOptions {
     fn default() -> Self {
-        Self { selinux: None, propagation: None, create_host_path: true }
+        Self { selinux: None, propagation: None, create_host_path: true, recursive: None }
     }
 }
 

@@ -6,6 +6,9 @@ use serde::{Serialize, Serializer};
 /// Labels, sysctls and driver options: text by name.
 pub type Labels = BTreeMap<String, String>;
 
+/// `x-` keys and what they say.
+pub type Extensions = BTreeMap<String, crate::tree::Tree>;
+
 /// A length of time. Displays and serialises as Go does (`1m30s`), which is Compose's canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(pub std::time::Duration);
@@ -71,6 +74,62 @@ impl Cpus {
 impl Serialize for Cpus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.0.fract() == 0.0 { serializer.serialize_i64(self.0 as i64) } else { serializer.serialize_f32(self.0) }
+    }
+}
+
+/// What Go's `omitempty` leaves out, by type.
+pub(super) trait Omit {
+    fn is_omitted(&self) -> bool;
+}
+
+impl<T> Omit for Option<T> {
+    fn is_omitted(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<T> Omit for Vec<T> {
+    fn is_omitted(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<K, V> Omit for BTreeMap<K, V> {
+    fn is_omitted(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Omit for bool {
+    fn is_omitted(&self) -> bool {
+        !self
+    }
+}
+
+impl Omit for i64 {
+    fn is_omitted(&self) -> bool {
+        *self == 0
+    }
+}
+
+impl Omit for u64 {
+    fn is_omitted(&self) -> bool {
+        *self == 0
+    }
+}
+
+/// For `skip_serializing_if`.
+pub(super) fn omit<T: Omit>(value: &T) -> bool {
+    value.is_omitted()
+}
+
+/// Permission bits; serialise as octal text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileMode(pub u32);
+
+impl Serialize for FileMode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("0{:o}", self.0))
     }
 }
 

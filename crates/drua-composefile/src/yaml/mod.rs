@@ -7,5 +7,6 @@ mod node;
 mod parse;
 mod scalar;
 
-pub(crate) use node::{Entry, Kind, Node, Scalar, Value};
+pub(crate) use node::{Entry, Kind, Node, Scalar, Tag, Value};
 pub(crate) use parse::parse;
+pub(crate) use scalar::resolve;

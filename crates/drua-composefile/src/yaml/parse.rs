@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag as EventTag};
 
-use super::node::{Entry, Kind, Node, Scalar, Value};
+use super::node::{Entry, Kind, Node, Scalar, Tag, Value};
 use super::scalar;
 use crate::diagnostic::{Report, Span};
 
@@ -11,10 +11,14 @@ const MAX_NODES: usize = 100_000;
 /// How deep nodes may be nested.
 const MAX_DEPTH: usize = 64;
 
-/// Parses one document. `None` when errors were reported.
-pub(crate) fn parse(file: u16, text: &str, report: &mut Report) -> Option<Node> {
+/// How many documents one file may have.
+const MAX_DOCUMENTS: usize = 1_000;
+
+/// Parses all documents of a text; empty ones are left out. `None` when errors were reported.
+pub(crate) fn parse(file: u16, text: &str, report: &mut Report) -> Option<Vec<Node>> {
     let mut builder = Builder { file, report, open: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
-    let mut documents = 0;
+    let mut documents = Vec::new();
+    let mut count = 0;
     for event in Parser::new_from_str(text) {
         let (event, at) = match event {
             Ok(event) => event,
@@ -26,16 +30,18 @@ pub(crate) fn parse(file: u16, text: &str, report: &mut Report) -> Option<Node> 
             }
         };
         if matches!(event, Event::DocumentStart(_)) {
-            documents += 1;
-            if documents > 1 {
-                let message = "several YAML documents in one file are not supported yet";
-                builder.report.error(builder.span(at), message);
+            count += 1;
+            builder.anchors.clear();
+            if count > MAX_DOCUMENTS {
+                builder.report.error(builder.span(at), format!("more than {MAX_DOCUMENTS} documents in one file"));
                 return None;
             }
         }
         builder.event(event, at).ok()?;
+        documents.extend(if builder.open.is_empty() { builder.root.take() } else { None });
     }
-    builder.root
+    documents.retain(|document| !document.is_null());
+    Some(documents)
 }
 
 /// The document is not worth reading on; the reason has been reported.
@@ -45,6 +51,7 @@ struct Stop;
 struct Open {
     span: Span,
     anchor: usize,
+    tag: Tag,
     kind: OpenKind,
 }
 
@@ -81,19 +88,19 @@ impl Builder<'_> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(span, 1)?;
-                let kind = self.scalar_kind(&text, style, tag.as_deref(), span)?;
+                let (kind, tag) = self.scalar_kind(&text, style, tag.as_deref(), span)?;
                 let value = Value::Scalar(Scalar { text: text.into_owned(), kind });
-                self.complete(Node { span, value }, anchor)
+                self.complete(Node { span, value, tag }, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
-                self.collection_tag(tag.as_deref(), span)?;
-                self.start(Open { span, anchor, kind: OpenKind::Sequence(Vec::new()) })
+                let tag = self.collection_tag(tag.as_deref(), span)?;
+                self.start(Open { span, anchor, tag, kind: OpenKind::Sequence(Vec::new()) })
             }
             Event::MappingStart(anchor, tag) => {
-                self.collection_tag(tag.as_deref(), span)?;
+                let tag = self.collection_tag(tag.as_deref(), span)?;
                 let kind =
                     OpenKind::Mapping { entries: Vec::new(), seen: HashMap::new(), merges: Vec::new(), key: None };
-                self.start(Open { span, anchor, kind })
+                self.start(Open { span, anchor, tag, kind })
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(open) => self.end(open),
@@ -120,7 +127,7 @@ impl Builder<'_> {
             OpenKind::Sequence(items) => Value::Sequence(items),
             OpenKind::Mapping { entries, seen, merges, .. } => Value::Mapping(self.merge(entries, seen, merges)?),
         };
-        self.complete(Node { span: open.span, value }, open.anchor)
+        self.complete(Node { span: open.span, value, tag: open.tag }, open.anchor)
     }
 
     /// Applies `<<`: keys that are written out win, then the first merged mapping that has the key.
@@ -196,31 +203,38 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn scalar_kind(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<Kind, Stop> {
+    fn scalar_kind(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&EventTag>,
+        span: Span,
+    ) -> Result<(Kind, Tag), Stop> {
         let plain = || if style == ScalarStyle::Plain { scalar::resolve(text) } else { Kind::Text };
-        let Some(tag) = tag else { return Ok(plain()) };
+        let Some(tag) = tag else { return Ok((plain(), Tag::Plain)) };
         if !tag.is_yaml_core_schema() {
-            return self.unknown_tag(tag, span);
+            return Ok((plain(), self.own_tag(tag, span)?));
         }
         match tag.suffix.as_str() {
-            "str" => Ok(Kind::Text),
-            "null" | "bool" | "int" | "float" => Ok(scalar::resolve(text)),
-            _ => self.unknown_tag(tag, span),
+            "str" => Ok((Kind::Text, Tag::Plain)),
+            "null" | "bool" | "int" | "float" => Ok((scalar::resolve(text), Tag::Plain)),
+            _ => self.stop(span, format!("unknown tag `{tag}`")),
         }
     }
 
-    fn collection_tag(&mut self, tag: Option<&Tag>, span: Span) -> Result<(), Stop> {
+    fn collection_tag(&mut self, tag: Option<&EventTag>, span: Span) -> Result<Tag, Stop> {
         match tag {
-            Some(tag) if !(tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "map" | "seq")) => {
-                self.unknown_tag(tag, span)
-            }
-            Some(_) | None => Ok(()),
+            None => Ok(Tag::Plain),
+            Some(tag) if !tag.is_yaml_core_schema() => self.own_tag(tag, span),
+            Some(tag) if matches!(tag.suffix.as_str(), "map" | "seq") => Ok(Tag::Plain),
+            Some(tag) => self.stop(span, format!("unknown tag `{tag}`")),
         }
     }
 
-    fn unknown_tag<T>(&mut self, tag: &Tag, span: Span) -> Result<T, Stop> {
+    fn own_tag(&mut self, tag: &EventTag, span: Span) -> Result<Tag, Stop> {
         match tag.suffix.as_str() {
-            "reset" | "override" => self.stop(span, format!("the tag `!{}` is not supported yet", tag.suffix)),
+            "reset" => Ok(Tag::Reset),
+            "override" => Ok(Tag::Override),
             _ => self.stop(span, format!("unknown tag `{tag}`")),
         }
     }

@@ -5,7 +5,7 @@
 
 use super::node::Kind;
 
-pub(super) fn resolve(text: &str) -> Kind {
+pub(crate) fn resolve(text: &str) -> Kind {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
         "true" | "True" | "TRUE" => Kind::Bool(true),

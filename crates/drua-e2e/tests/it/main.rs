@@ -8,6 +8,8 @@
 mod build;
 mod clients;
 mod compose;
+mod compose_config;
+mod compose_more;
 mod config;
 mod containerd;
 mod contract;

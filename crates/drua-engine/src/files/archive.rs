@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use drua_store::live::{self, Extract, Packer};
 use jiff::Timestamp;
-use rustix::fs::{FileType, Mode, OFlags, Stat, StatVfsMountFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use super::{ContainerFiles, FilesError};
@@ -164,6 +164,34 @@ impl ContainerFiles {
         let owner = as_user.then(|| self.owner()).flatten();
         live::extract(tar, &self.root, &asked.path, Extract { keep_kinds, owner })?;
         Ok(())
+    }
+
+    /// Removes a file, a link or an empty folder. One that is not there, or a folder that is not empty, is left alone.
+    ///
+    /// # Errors
+    /// [`FilesError`].
+    pub fn remove(&self, path: &str) -> Result<(), FilesError> {
+        let asked = Asked::parse(path)?;
+        let failed = |source: std::io::Error| FilesError::Io { action: "remove", path: asked.path.clone(), source };
+        let parent = match self.root.parent(&asked.path) {
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                return Ok(());
+            }
+            parent => parent.map_err(failed)?,
+        };
+        let Some((dir, name)) = parent else { return Err(FilesError::BadPath(path.to_owned())) };
+        if live::is_kernel_fs(&dir) {
+            return Err(FilesError::KernelFs(path.to_owned()));
+        }
+        self.check_writable(&dir)?;
+        let removed = match rustix::fs::unlinkat(&dir, &name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => rustix::fs::unlinkat(&dir, &name, AtFlags::REMOVEDIR),
+            removed => removed,
+        };
+        match removed {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY) => Ok(()),
+            Err(error) => Err(failed(error.into())),
+        }
     }
 
     fn check_writable(&self, dir: &OwnedFd) -> Result<(), FilesError> {

@@ -136,6 +136,31 @@ pub(crate) async fn write(engine: Engine, name: &str, call: Call) -> Reply {
     Ok(http::empty(StatusCode::OK))
 }
 
+/// How many paths one request may remove.
+const MAX_PATHS: usize = 100_000;
+
+/// drua's own `POST /drua/v1/containers/{}/remove-paths`: Docker's API can put files into a container but not take them away.
+pub(crate) async fn remove(engine: Engine, name: &str, mut call: Call) -> Reply {
+    #[derive(serde::Deserialize)]
+    struct Paths {
+        paths: Vec<String>,
+    }
+    let body: Option<Paths> = call.json().await?;
+    let paths = body.map(|body| body.paths).unwrap_or_default();
+    if paths.len() > MAX_PATHS {
+        return Err(Failure::invalid(format!("more than {MAX_PATHS} paths")));
+    }
+    let files = files(&engine, name).await?;
+    let done = blocking(move || {
+        for path in &paths {
+            files.remove(path).map_err(drua_engine::Error::from)?;
+        }
+        Ok(())
+    });
+    done.await?;
+    Ok(http::empty(StatusCode::NO_CONTENT))
+}
+
 pub(crate) async fn changes(engine: &Engine, name: &str) -> Reply {
     let changes = engine.changes(name).await?;
     if changes.is_empty() {

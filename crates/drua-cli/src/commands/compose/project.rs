@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use drua_compose::file::Project;
+use drua_compose::file::{Project, Skip, Tree};
 use drua_compose::{ProjectError, ProjectOptions};
 
 use crate::context::Context;
@@ -24,16 +24,52 @@ pub(super) struct ProjectArgs {
     /// Profile to enable
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
+    /// Include all resources, even those not used by services
+    #[arg(long)]
+    all_resources: bool,
+    #[command(flatten)]
+    accepted: Accepted,
+}
+
+/// Options of Docker Compose that change nothing here: output adapts to where it goes, and requests run as they can.
+#[derive(Debug, Clone, clap::Args)]
+struct Accepted {
+    /// Control max parallelism (accepted, without effect)
+    #[arg(long, value_name = "N", allow_hyphen_values = true, hide = true)]
+    parallel: Option<i64>,
+    /// Set type of progress output (accepted, without effect)
+    #[arg(long, value_name = "TYPE", hide = true)]
+    progress: Option<String>,
+    /// Control when to print ANSI control characters (accepted, without effect)
+    #[arg(long, value_name = "WHEN", hide = true)]
+    ansi: Option<String>,
+    /// Run compose in backward compatibility mode (accepted, without effect)
+    #[arg(long, hide = true)]
+    compatibility: bool,
 }
 
 impl ProjectArgs {
     /// Loads the project and shows its warnings; naming a service enables its profiles.
     pub(super) fn load(&self, ctx: &Context, services: &[String]) -> Result<Project, Failure> {
-        let loaded = self.options(services)?.load()?;
+        self.load_with(ctx, services, Skip { pruning: self.all_resources, ..Skip::default() })
+    }
+
+    /// As [`ProjectArgs::load`], with parts of loading left out.
+    pub(super) fn load_with(&self, ctx: &Context, services: &[String], skip: Skip) -> Result<Project, Failure> {
+        let loaded = ProjectOptions { skip, ..self.options(services)? }.load()?;
         for warning in &loaded.warnings {
             ctx.ui.warning(&warning.to_string());
         }
         Ok(loaded.project)
+    }
+
+    /// The files as one tree, neither interpolated nor normalised.
+    pub(super) fn load_tree(&self, skip: Skip) -> Result<Tree, Failure> {
+        Ok(ProjectOptions { skip, ..self.options(&[])? }.load_tree()?)
+    }
+
+    pub(super) fn all_resources(&self) -> bool {
+        self.all_resources
     }
 
     /// The project's name, and the project if there is a file. With `-p` the engine knows enough without one.
@@ -71,6 +107,7 @@ impl ProjectArgs {
             services: services.to_vec(),
             working_dir: std::env::current_dir()?,
             environment: environment.collect(),
+            skip: Skip { pruning: self.all_resources, ..Skip::default() },
         })
     }
 }

@@ -15,7 +15,17 @@ pub(super) struct Report<'a> {
     prefix: Prefix,
     paint: Paint,
     bars: MultiProgress,
+    /// What builds write is not shown.
+    quiet: bool,
+    exits: Option<tokio::sync::mpsc::UnboundedSender<Exit>>,
     state: Mutex<State>,
+}
+
+/// A container whose output is shown has exited.
+#[derive(Debug)]
+pub(super) struct Exit {
+    pub(super) label: String,
+    pub(super) status: i64,
 }
 
 /// Whether lines of output begin with the container that wrote them.
@@ -44,6 +54,8 @@ impl<'a> Report<'a> {
             prefix: Prefix::Shown,
             paint: Paint::for_stdout(),
             bars: MultiProgress::with_draw_target(target),
+            quiet: false,
+            exits: None,
             state: Mutex::default(),
         }
     }
@@ -54,6 +66,18 @@ impl<'a> Report<'a> {
         if no_color {
             self.paint = Paint::Plain;
         }
+        self
+    }
+
+    /// Without what builds write.
+    pub(super) fn quiet(mut self, quiet: bool) -> Self {
+        self.quiet = quiet;
+        self
+    }
+
+    /// Says when containers exit.
+    pub(super) fn with_exits(mut self, exits: tokio::sync::mpsc::UnboundedSender<Exit>) -> Self {
+        self.exits = Some(exits);
         self
     }
 
@@ -115,6 +139,20 @@ impl Observer for Report<'_> {
         self.bars.suspend(|| self.ui.warning(text));
     }
 
+    fn build_output(&self, image: &str, line: &str) {
+        if !self.quiet {
+            self.note(&format!("{image}: {line}"));
+        }
+    }
+
+    fn watching(&self, paths: &[String]) {
+        self.note(&format!("Watch enabled: {}", paths.join(", ")));
+    }
+
+    fn watch_action(&self, text: &str) {
+        self.note(&format!("watch: {text}"));
+    }
+
     fn output(&self, line: OutputLine<'_>) {
         if self.state().broken {
             return;
@@ -134,6 +172,10 @@ impl Observer for Report<'_> {
 
     fn exited(&self, label: &str, status: i64) {
         self.note(&format!("{label} exited with code {status}"));
+        if let Some(exits) = &self.exits {
+            // Nobody waits for them any more.
+            let _ = exits.send(Exit { label: label.to_owned(), status });
+        }
     }
 }
 
@@ -150,6 +192,10 @@ fn word(status: Status) -> &'static str {
     match status {
         Status::Pulling => "Pulling",
         Status::Pulled => "Pulled",
+        Status::Building => "Building",
+        Status::Built => "Built",
+        Status::Pushing => "Pushing",
+        Status::Pushed => "Pushed",
         Status::Creating => "Creating",
         Status::Created => "Created",
         Status::Recreating => "Recreate",
@@ -177,6 +223,8 @@ fn word(status: Status) -> &'static str {
 fn is_last(status: Status) -> bool {
     match status {
         Status::Pulling
+        | Status::Building
+        | Status::Pushing
         | Status::Creating
         | Status::Recreating
         | Status::Starting
@@ -186,6 +234,8 @@ fn is_last(status: Status) -> bool {
         | Status::Killing
         | Status::Removing => false,
         Status::Pulled
+        | Status::Built
+        | Status::Pushed
         | Status::Created
         | Status::Recreated
         | Status::Started
