@@ -270,7 +270,6 @@ fn bare(shared: &Shared, id: ContainerId, step: &Step) -> Result<Container> {
         health: None,
         restart_count: 0,
         manually_stopped: false,
-        health: None,
         exits: 0,
         removed: false,
     })
