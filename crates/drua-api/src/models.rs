@@ -120,6 +120,9 @@ pub struct Progress {
     /// Why it failed; the last object of the stream then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What is for programs: what was pushed, what was built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aux: Option<serde_json::Value>,
     /// How far it is.
     #[serde(rename = "progressDetail", skip_serializing_if = "Option::is_none")]
     pub progress_detail: Option<ProgressAmount>,
@@ -135,4 +138,14 @@ pub struct ProgressAmount {
     /// In all, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<i64>,
+}
+
+/// The answer to `POST /auth`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LoginAnswer {
+    /// `Login Succeeded`.
+    pub status: String,
+    /// To be kept instead of the password, where it is not empty.
+    pub identity_token: Option<String>,
 }

@@ -49,10 +49,10 @@ impl Context {
     /// Where the user named a host, it is taken as it is. The default daemon is started when it does not answer.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
         if let Some(host) = &self.host {
-            return Ok(Client::connect(host));
+            return Ok(client_of(host));
         }
         let host = Host::default();
-        let client = Client::connect(&host);
+        let client = client_of(&host);
         if let Host::Unix(path) = &host
             && let Err(error) = UnixStream::connect(path).await
             && autostart::would_help(&error)
@@ -70,4 +70,18 @@ fn named(name: &str) -> Result<Option<Host>, Failure> {
     }
     let store = Store::open().ok_or_else(|| Failure::message("neither DOCKER_CONFIG nor HOME is set"))?;
     Ok(Some(store.host(name)?))
+}
+
+/// A client that finds credentials of registries where Docker's clients keep them.
+fn client_of(host: &Host) -> Client {
+    Client::connect(host).with_registry_auth(|domain| {
+        let found = crate::credentials::Store::open().and_then(|store| store.get(domain));
+        found
+            .unwrap_or_else(|error| {
+                // Most images need no credentials; where some are needed, the registry's refusal follows this.
+                tracing::warn!(error = drua_types::error_chain(&error), "no credentials");
+                None
+            })
+            .map(|login| login.header())
+    })
 }

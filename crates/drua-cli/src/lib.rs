@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod context;
 mod contexts;
+mod credentials;
 pub mod daemon;
 mod failure;
 mod format;

@@ -152,7 +152,7 @@ async fn pull_one(
 
 async fn request(client: &Client, image: &str, platform: Option<&str>) -> Result<(), PullError> {
     let (repository, tag) = repository_and_tag(image)?;
-    let mut progress = client.image_pull(&repository, &tag, platform).await.map_err(PullError::Request)?;
+    let mut progress = client.image_pull(&repository, Some(&tag), platform).await.map_err(PullError::Request)?;
     while let Some(line) = progress.next().await {
         if let Some(error) = line.map_err(PullError::Request)?.error {
             return Err(PullError::Reported(error));

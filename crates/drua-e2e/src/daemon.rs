@@ -1,6 +1,7 @@
 //! One drua daemon with directories, a socket, a bridge and addresses of its own.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, TryLockError},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -28,7 +29,7 @@ const ORACLE: &str = "DRUA_E2E_ORACLE";
 const SLOTS: u8 = 120;
 
 /// Where a daemon keeps its things and how they are named.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Parent of its data root (`data`) and exec root (`run`).
     pub root: PathBuf,
@@ -39,6 +40,8 @@ pub struct Options {
     pub pool: String,
     /// More for its command line.
     pub flags: Vec<std::ffi::OsString>,
+    /// More of its environment.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl Options {
@@ -77,7 +80,7 @@ impl Options {
         command.args(["--bridge", &format!("{}0", self.prefix), "--network-prefix", &self.prefix]);
         command.args(["--default-address-pool", &format!("base={},size=24", self.pool)]);
         command.args(["--cgroup-parent", &self.cgroup()]);
-        command.args(&self.flags);
+        command.args(&self.flags).envs(&self.environment);
         command
     }
 
@@ -151,6 +154,7 @@ impl Daemon {
             prefix: prefix(number),
             pool: format!("10.{}.0.0/16", u16::from(number) + 100),
             flags: Vec::new(),
+            environment: BTreeMap::new(),
         };
         for dir in ["home", "run"] {
             fs_err::create_dir_all(options.root.join(dir))?;

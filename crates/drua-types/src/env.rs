@@ -4,6 +4,8 @@
 pub const DRUA_HOST: &str = "DRUA_HOST";
 /// Where the API is, in Docker's words.
 pub const DOCKER_HOST: &str = "DOCKER_HOST";
+/// Directory of Docker's `config.json`, default `~/.docker`.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The platform to assume where none is given, for example `wasi/wasm`.
 pub const DOCKER_DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// What to log, in `tracing`'s filter syntax. Default `info` for the daemon, `warn` for commands.

@@ -78,7 +78,7 @@ pub(crate) fn down() -> Result<()> {
 }
 
 fn options() -> Options {
-    Options { root: PathBuf::from(ROOT), prefix: PREFIX.to_owned(), pool: POOL.to_owned(), flags: Vec::new() }
+    Options { root: PathBuf::from(ROOT), prefix: PREFIX.to_owned(), pool: POOL.to_owned(), ..Options::default() }
 }
 
 fn closing_words(options: &Options, containers: &str) -> String {

@@ -5,7 +5,8 @@ use drua_types::ImageRef;
 
 use super::{ByteStream, Call, Client, JsonStream, RequestBody};
 use crate::models::{
-    ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImagePruneResponse, ImageSummary, Progress,
+    ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImagePruneResponse, ImageSearchResponseItem,
+    ImageSummary, LoginAnswer, Progress,
 };
 use crate::query::segment;
 use crate::{ClientError, Filters, Query};
@@ -155,16 +156,45 @@ impl Client {
         Ok(JsonStream::new(response.into_body()))
     }
 
-    /// Pulls an image from its registry.
+    /// Pulls an image from its registry; without a tag, all of its repository.
     pub async fn image_pull(
         &self,
         repository: &str,
-        tag: &str,
+        tag: Option<&str>,
         platform: Option<&str>,
     ) -> Result<JsonStream<Progress>, ClientError> {
-        let query = Query::new().with("fromImage", repository).with("tag", tag).with_some("platform", platform);
-        let response = self.send(Call::post("/images/create").query(query)).await?;
-        Ok(JsonStream::new(response.into_body()))
+        let query = Query::new().with("fromImage", repository).with_some("tag", tag).with_some("platform", platform);
+        let call = self.authorized(Call::post("/images/create").query(query), repository);
+        Ok(JsonStream::new(self.send(call).await?.into_body()))
+    }
+
+    /// Pushes an image to the registry that its name says; without a tag, all of its repository. The platform is JSON.
+    pub async fn image_push(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        platform: Option<&str>,
+    ) -> Result<JsonStream<Progress>, ClientError> {
+        let query = Query::new().with_some("tag", tag).with_some("platform", platform);
+        let call = self.authorized(Call::post(path(repository, "/push")).query(query), repository);
+        Ok(JsonStream::new(self.send(call).await?.into_body()))
+    }
+
+    /// Searches a registry for repositories.
+    pub async fn image_search(
+        &self,
+        term: &str,
+        limit: Option<u32>,
+        filters: &Filters,
+    ) -> Result<Vec<ImageSearchResponseItem>, ClientError> {
+        let limit = limit.map(|limit| limit.to_string());
+        let query = Query::new().with("term", term).with_some("limit", limit.as_deref()).filters(filters);
+        self.decode(self.authorized(Call::get("/images/search").query(query), term)).await
+    }
+
+    /// Tries credentials (`username`, `password`, `serveraddress`, …) on a registry.
+    pub async fn registry_login<T: serde::Serialize>(&self, credentials: &T) -> Result<LoginAnswer, ClientError> {
+        self.decode(Call::post("/auth").json(credentials)).await
     }
 
     /// Removes unused images that match; only dangling ones without a `dangling=false` filter.

@@ -19,7 +19,10 @@ mod tls;
 mod transport;
 mod volumes;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use drua_types::ImageRef;
 use http_body_util::BodyExt;
 use hyper::{Method, Request, Response, StatusCode, header};
 use serde::Serialize;
@@ -44,10 +47,20 @@ const MAX_BODY_BYTES: usize = 256 << 20;
 /// Longest error body that is looked at.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
+/// Finds the credentials of a registry, by its domain: the value of an `X-Registry-Auth` header.
+type RegistryAuth = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// A daemon's API. Cheap to clone; holds no connection.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     host: Host,
+    registry_auth: Option<Arc<RegistryAuth>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 /// One request before it is sent.
@@ -106,7 +119,23 @@ impl Call {
 impl Client {
     /// A client of the daemon at `host`. Nothing is sent yet: the first request connects.
     pub fn connect(host: &Host) -> Self {
-        Self { host: host.clone() }
+        Self { host: host.clone(), registry_auth: None }
+    }
+
+    /// The same client, which sends along what `find` knows of a registry when the daemon is to talk to it.
+    #[must_use]
+    pub fn with_registry_auth(mut self, find: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.registry_auth = Some(Arc::new(find));
+        self
+    }
+
+    /// Adds the credentials of the registry that an image's name begins with.
+    fn authorized(&self, call: Call, image: &str) -> Call {
+        let domain =
+            image.parse::<ImageRef>().map_or_else(|_| "docker.io".to_owned(), |image| image.domain().to_owned());
+        // Empty credentials say that there are none, as Docker's CLI does: nothing is read from the body then.
+        let value = self.registry_auth.as_ref().and_then(|find| find(&domain)).unwrap_or_else(|| "e30=".to_owned());
+        call.header(header::HeaderName::from_static("x-registry-auth"), &value)
     }
 
     /// Where the daemon is.

@@ -2,6 +2,7 @@ use drua_api::models::ContainerCreateResponse;
 use drua_api::{Client, ClientError};
 use drua_types::{ImageRef, exit};
 
+use super::transfer::{Steps, show};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::options::{ContainerArgs, CreateRequest, PullPolicy, image_display_name, remote_image};
@@ -75,21 +76,8 @@ async fn pull(ctx: &Context, client: &Client, args: &ContainerArgs, request: &Cr
     let (repository, tag) = remote_image(&image);
     let failed =
         |error: anyhow::Error| Failure::new(error.context(format!("cannot pull image `{}`", image.familiar())));
-    let mut progress = client
-        .image_pull(&repository, &tag, request.platform.as_deref())
-        .await
-        .map_err(|error| failed(error.into()))?;
-    while let Some(line) = progress.next().await {
-        let line = line.map_err(|error| failed(error.into()))?;
-        if let Some(error) = line.error {
-            return Err(failed(anyhow::Error::msg(error)));
-        }
-        // Steps without an amount say something once; the bytes of a download would fill the screen.
-        if let (Some(status), None, false) =
-            (line.status, line.progress_detail.and_then(|detail| detail.current), args.quiet)
-        {
-            ctx.ui.note(&line.id.map_or_else(|| status.clone(), |id| format!("{id}: {status}")));
-        }
-    }
-    Ok(())
+    let stream = client.image_pull(&repository, Some(&tag), request.platform.as_deref()).await;
+    let stream = stream.map_err(|error| failed(error.into()))?;
+    let steps = if args.quiet { Steps::Silent } else { Steps::Remarks };
+    show(ctx, stream, steps).await.map_err(|failure| failed(failure.error))
 }

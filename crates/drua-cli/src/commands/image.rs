@@ -1,5 +1,5 @@
 use super::inspect::inspect_all;
-use super::{history, images, import, import_wasm, load, prune, rmi, save, tag};
+use super::{history, images, import, import_wasm, load, prune, pull, push, rmi, save, tag};
 use crate::context::Context;
 use crate::failure::Outcome;
 
@@ -20,6 +20,8 @@ enum Command {
     #[command(visible_alias = "list")]
     Ls(images::Images),
     Prune(prune::PruneImages),
+    Pull(pull::Pull),
+    Push(push::Push),
     #[command(visible_alias = "remove")]
     Rm(rmi::Rmi),
     Save(save::Save),
@@ -50,6 +52,8 @@ impl Image {
             Command::Load(command) => command.run(ctx).await,
             Command::Ls(command) => command.run(ctx).await,
             Command::Prune(command) => command.run(ctx).await,
+            Command::Pull(command) => command.run(ctx).await,
+            Command::Push(command) => command.run(ctx).await,
             Command::Rm(command) => command.run(ctx).await,
             Command::Save(command) => command.run(ctx).await,
             Command::Tag(command) => command.run(ctx).await,

@@ -24,6 +24,7 @@ mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
 mod logs;
 mod manifest;
 mod network;
@@ -31,12 +32,15 @@ mod pause;
 mod port;
 mod prune;
 mod ps;
+mod pull;
+mod push;
 mod rename;
 mod restart;
 mod rm;
 mod rmi;
 mod run;
 mod save;
+mod search;
 mod start;
 mod stats;
 mod stop;
@@ -46,6 +50,7 @@ mod system_df;
 mod tag;
 mod targets;
 mod top;
+mod transfer;
 mod update;
 mod version;
 mod volume;
@@ -85,6 +90,11 @@ pub(crate) enum Command {
     Build(Box<build::Build>),
     Builder(builder::Builder),
     Images(images::Images),
+    Pull(pull::Pull),
+    Push(push::Push),
+    Search(search::Search),
+    Login(login::Login),
+    Logout(login::Logout),
     Load(load::Load),
     Save(save::Save),
     Import(import::Import),
@@ -117,7 +127,13 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "attach", "exec", "wait", "top", "stats", "update", "port", "cp", "diff", "commit", "export",
         ],
     ),
-    ("Images", &["build", "images", "load", "save", "import", "tag", "rmi", "history", "manifest"]),
+    (
+        "Images",
+        &[
+            "build", "images", "pull", "push", "search", "login", "logout", "load", "save", "import", "tag", "rmi",
+            "history", "manifest",
+        ],
+    ),
     ("Projects", &["compose"]),
     ("WebAssembly", &["wasm"]),
     ("Objects", &["container", "image", "network", "volume", "builder", "system"]),
@@ -159,6 +175,11 @@ impl Command {
             Self::Build(command) => command.run(ctx).await,
             Self::Builder(command) => command.run(ctx).await,
             Self::Images(command) => command.run(ctx).await,
+            Self::Pull(command) => command.run(ctx).await,
+            Self::Push(command) => command.run(ctx).await,
+            Self::Search(command) => command.run(ctx).await,
+            Self::Login(command) => command.run(ctx).await,
+            Self::Logout(command) => command.run(ctx),
             Self::Load(command) => command.run(ctx).await,
             Self::Save(command) => command.run(ctx).await,
             Self::Import(command) => command.run(ctx).await,

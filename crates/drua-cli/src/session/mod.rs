@@ -12,4 +12,4 @@ pub(crate) use detach::DetachKeys;
 pub(crate) use directory::archive_layout;
 pub(crate) use input::{channel_stream, read_in_background};
 pub(crate) use signals::Signals;
-pub(crate) use terminal::{RawMode, stdin_is_terminal, terminal_size};
+pub(crate) use terminal::{NoEcho, RawMode, stdin_is_terminal, terminal_size};

@@ -1,6 +1,6 @@
 use std::io::{self, IsTerminal as _};
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// Puts the terminal on stdin into raw mode and restores it when dropped, on every path out.
 #[derive(Debug)]
@@ -26,6 +26,33 @@ impl Drop for RawMode {
     fn drop(&mut self) {
         // The terminal may be gone by now; there is nothing to restore then.
         let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.saved);
+    }
+}
+
+/// Hides what is typed on the terminal on stdin until dropped; does nothing where there is none.
+#[derive(Debug)]
+pub(crate) struct NoEcho {
+    saved: Option<Termios>,
+}
+
+impl NoEcho {
+    pub(crate) fn enter() -> Self {
+        let saved = tcgetattr(io::stdin()).ok();
+        if let Some(saved) = &saved {
+            let mut hidden = saved.clone();
+            hidden.local_modes.remove(LocalModes::ECHO);
+            // What cannot be hidden is shown, as everywhere.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &hidden);
+        }
+        Self { saved }
+    }
+}
+
+impl Drop for NoEcho {
+    fn drop(&mut self) {
+        if let Some(saved) = &self.saved {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Drain, saved);
+        }
     }
 }
 

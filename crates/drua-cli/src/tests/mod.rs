@@ -1,4 +1,5 @@
 mod command_line;
+mod credentials;
 mod errors;
 mod formats;
 mod options;

@@ -3,11 +3,13 @@
 //! stdout is data, stderr is conversation. [`Printer`] is the only place in drua that writes to either.
 
 mod error;
+mod layers;
 mod printer;
 mod progress;
 mod units;
 
 pub(crate) use error::render_failure;
+pub(crate) use layers::LayerProgress;
 pub(crate) use printer::{Paint, Printer};
 pub(crate) use progress::ByteProgress;
 pub(crate) use units::{

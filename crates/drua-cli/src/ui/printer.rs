@@ -116,6 +116,16 @@ impl Printer {
         self.note(render_failure(failure, self.paint).trim_end());
     }
 
+    /// Asks for a line of text.
+    pub(crate) fn ask(&self, question: &str) -> io::Result<String> {
+        let mut stderr = io::stderr().lock();
+        stderr.write_all(question.as_bytes())?;
+        stderr.flush()?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        Ok(answer.trim_end_matches(['\n', '\r']).to_owned())
+    }
+
     /// Asks a yes-or-no question; anything but `y` or `yes` is no.
     pub(crate) fn confirm(&self, question: &str) -> io::Result<bool> {
         self.data(format!("{question} [y/N] ").as_bytes())?;

@@ -29,7 +29,7 @@ fn a_socket_that_cannot_be_made_is_named() {
         root: root.path().to_owned(),
         prefix: "e99".to_owned(),
         pool: "10.99.0.0/16".to_owned(),
-        flags: Vec::new(),
+        ..Options::default()
     };
     fs_err::write(root.path().join("run"), "a file where a directory is wanted").unwrap();
     fails_to_start(&options, "run");

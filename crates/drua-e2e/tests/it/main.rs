@@ -23,6 +23,7 @@ mod linux;
 mod living;
 mod network;
 mod options;
+mod registry;
 mod shapes;
 mod support;
 mod system;
