@@ -20,7 +20,6 @@ const MAX_LINES: usize = 900;
 /// Dependencies that only their owners may name, by the beginning of their names.
 const OWNERS: &[(&str, &[&str])] = &[
     ("wasmtime", &["drua-wasm"]),
-    ("libcontainer", &["drua-runtime"]),
     ("libcgroups", &["drua-runtime"]),
     ("hyper", &["drua-api", "drua-registry", "drua-server", "drua-wasm"]),
     ("rusqlite", &["drua-store", "drua-engine"]),

@@ -5,7 +5,7 @@
 //! | [`spec`]    | [`spec::ContainerSpec`] → OCI runtime specification with Docker's defaults            | none |
 //! | [`users`]   | `name\|uid[:group]` against a passwd and a group file, with limits                    | none |
 //! | [`seccomp`] | Docker's profile as data, profiles in Docker's JSON, and a compiler to BPF            | none |
-//! | [`sandbox`] | the libcontainer adapter: create, start, kill, pause, delete                          | yes  |
+//! | [`sandbox`] | a container's processes: create, start, exec, kill, pause, delete                     | yes  |
 //! | [`cgroup`]  | pids, freezer, statistics and removal for cgroup v1, v2 and hybrid                    | yes  |
 //! | [`logs`]    | the json-file codec, rotation, a writer and a reader that follows                     | yes  |
 //!

@@ -1,46 +1,72 @@
 //! Changing attributes of existing mounts.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd as _};
 
-/// Makes the mount at `path` and everything mounted below it read-only (mount_setattr(2), Linux 5.12).
-///
-/// Needs CAP_SYS_ADMIN. Follows symbolic links in `path`.
-pub fn set_readonly_recursive(path: &Path) -> io::Result<()> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let attributes = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    // SAFETY: `path` is a C string and `attributes` a `mount_attr` of the given size; both outlive the call, which only
-    // reads them.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_RECURSIVE,
-            std::ptr::from_ref(&attributes),
-            size_of::<libc::mount_attr>(),
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
+use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 
 /// Makes a mount that is not attached anywhere yet, and everything below it, read-only.
 ///
 /// # Errors
 /// As mount_setattr(2).
-pub fn set_readonly_recursive_fd(mount: &impl std::os::fd::AsFd) -> io::Result<()> {
-    let attributes = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&mount.as_fd());
+pub fn set_readonly_recursive_fd(mount: &impl AsFd) -> io::Result<()> {
+    change(mount, &Change { set: MountAttrFlags::MOUNT_ATTR_RDONLY, recursive: true, ..Change::NONE })
+}
+
+/// What is to change about a mount.
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    /// Attributes to set.
+    pub set: MountAttrFlags,
+    /// Attributes to clear.
+    pub clear: MountAttrFlags,
+    /// The mount's new propagation, without `REC`; empty leaves it alone.
+    pub propagation: MountPropagationFlags,
+    /// Whether everything mounted below changes, too.
+    pub recursive: bool,
+}
+
+impl Change {
+    /// No change.
+    pub const NONE: Self = Self {
+        set: MountAttrFlags::empty(),
+        clear: MountAttrFlags::empty(),
+        propagation: MountPropagationFlags::empty(),
+        recursive: false,
+    };
+
+    /// Whether there is nothing to do.
+    pub fn is_none(&self) -> bool {
+        self.set.is_empty() && self.clear.is_empty() && self.propagation.is_empty()
+    }
+}
+
+/// Changes the mount whose root `mount` is, attached or not. Needs CAP_SYS_ADMIN.
+///
+/// # Errors
+/// As mount_setattr(2): `EINVAL` when `mount` is not the root of a mount.
+pub fn change(mount: &impl AsFd, change: &Change) -> io::Result<()> {
+    let mut clear = change.clear;
+    let atime = MountAttrFlags::MOUNT_ATTR_NOATIME | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
+    if change.set.intersects(atime) {
+        // One field of three values: the kernel wants it cleared before it is set.
+        clear |= MountAttrFlags::MOUNT_ATTR__ATIME;
+    }
+    let attributes = libc::mount_attr {
+        attr_set: change.set.bits().into(),
+        attr_clr: clear.bits().into(),
+        propagation: change.propagation.bits().into(),
+        userns_fd: 0,
+    };
+    let flags = libc::AT_EMPTY_PATH | if change.recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string and `attributes` a `mount_attr` of the given size; both outlive the call,
     // which only reads them.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            fd,
+            mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_RECURSIVE | libc::AT_EMPTY_PATH,
+            flags,
             std::ptr::from_ref(&attributes),
             size_of::<libc::mount_attr>(),
         )

@@ -82,6 +82,33 @@ impl Root {
         Ok(Some((dir, name.to_owned())))
     }
 
+    /// Opens the directory at `path` as [`Root::open_at`] does with `O_PATH`, and makes it and its parents where they are
+    /// missing, with mode 0755 less the umask.
+    ///
+    /// # Errors
+    /// As openat2(2) and mkdirat(2); `ENOTDIR` when a component is something else.
+    pub fn make_dirs(&self, path: &Path) -> io::Result<OwnedFd> {
+        let open = |path: &Path| self.open_at(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty());
+        match open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        for path in path.ancestors().collect::<Vec<_>>().into_iter().rev() {
+            match open(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let Some((parent, name)) = self.parent(path)? else { return Err(error) };
+                    match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+                        // Somebody else was faster.
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(errno.into()),
+                    }
+                }
+                found => drop(found?),
+            }
+        }
+        open(path)
+    }
+
     fn resolve(&self, path: &Path, flags: OFlags, mode: Mode, resolve: ResolveFlags) -> io::Result<OwnedFd> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         loop {

@@ -76,6 +76,16 @@ impl Hierarchies {
     }
 }
 
+/// A directory in the container's `/sys/fs/cgroup`, and what it shows: the container's own cgroup.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// `None`: it is `/sys/fs/cgroup` itself (v2).
+    pub(crate) name: Option<String>,
+    pub(crate) directory: PathBuf,
+    /// Other names of `name`: one for each controller of several that are mounted together.
+    pub(crate) links: Vec<String>,
+}
+
 const CONTROLLERS: &[&str] = &[
     "blkio",
     "cpu",

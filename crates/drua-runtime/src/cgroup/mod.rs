@@ -1,8 +1,9 @@
 //! A container's cgroup: who is in it, freezing, limits, statistics and removal, for cgroup v1, v2 and hybrid.
 //!
-//! libcontainer creates the cgroup and puts the init into it. Afterwards everything goes through here, by path, so the
-//! engine can read statistics without asking the shim.
+//! Everything goes by path, so the engine can read statistics without asking the shim. libcgroups sets the limits, and
+//! nothing else: most containers have none.
 
+mod create;
 mod device;
 mod entrance;
 mod hierarchy;
@@ -24,6 +25,7 @@ use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 pub(crate) use entrance::Entrance;
 pub use hierarchy::Hierarchies;
+pub(crate) use hierarchy::View;
 pub use stats::{BlkioEntry, CpuStats, MemoryStats, PidsStats, Stats};
 pub use warm::expect_joins;
 
@@ -195,8 +197,15 @@ impl Cgroup {
         })
     }
 
-    /// Sets limits; fields that are `None` keep their value.
+    /// Sets limits; fields that are `None` keep their value, and so do the device rules.
     pub fn apply(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
+        // libcgroups takes whatever it is given for a reason to set the devices to its own list.
+        let rules = self.device_rules()?;
+        self.set_limits(resources)?;
+        self.restore_device_rules(rules)
+    }
+
+    fn set_limits(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
         let failed = |reason: String| CgroupError::Limits { path: self.path.clone(), reason };
         let config = libcgroups::common::CgroupConfig {
             cgroup_path: self.path.clone(),
@@ -205,37 +214,77 @@ impl Cgroup {
         };
         let manager = libcgroups::common::create_cgroup_manager(config).map_err(|err| failed(err.to_string()))?;
         let options = ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
-        // Applying anything at all also resets the device list to libcgroups' defaults.
-        let had_tun = self.allows_tun();
-        manager.apply(&options).map_err(|err| failed(err.to_string()))?;
-        if had_tun { Ok(()) } else { self.deny_tun() }
+        manager.apply(&options).map_err(|err| failed(err.to_string()))
     }
 
-    fn allows_tun(&self) -> bool {
-        let list = self.read_control("devices", "devices.list").unwrap_or_default();
-        list.lines()
-            .any(|line| line.starts_with("a ") || line.starts_with("c 10:200 rw") || line.starts_with("c 10:* rw"))
-    }
-
-    /// Limits the devices to `rules`, before anything of the container's own runs. Setting limits keeps this one.
-    ///
-    /// With cgroup v1, libcgroups has set the rules already; what it allows everybody beyond Docker's list, /dev/net/tun,
-    /// is taken back unless they allow it. With cgroup v2 it sets none.
-    pub(crate) fn limit_devices(&self, rules: Option<&[LinuxDeviceCgroup]>) -> Result<(), CgroupError> {
-        if let Hierarchies::Unified(root) = &self.hierarchies {
-            return device::limit(&hierarchy::join(root, &self.path), rules.unwrap_or_default());
+    /// With cgroup v1, the list in force; with v2 it is a program that nothing here touches.
+    fn device_rules(&self) -> Result<Option<String>, CgroupError> {
+        match &self.hierarchies {
+            Hierarchies::Split { .. } if self.hierarchies.controller("devices", &self.path).is_some() => {
+                self.read_control("devices", "devices.list").map(Some)
+            }
+            Hierarchies::Split { .. } | Hierarchies::Unified(_) => Ok(None),
         }
-        let allows_tun = |rule: &LinuxDeviceCgroup| {
-            rule.allow() && rule.major().is_none_or(|major| major == 10) && rule.access().as_deref() != Some("m")
-        };
-        if rules.is_none_or(|rules| rules.iter().any(allows_tun)) { Ok(()) } else { self.deny_tun() }
     }
 
-    fn deny_tun(&self) -> Result<(), CgroupError> {
-        let Hierarchies::Split { .. } = &self.hierarchies else { return Ok(()) };
+    fn restore_device_rules(&self, rules: Option<String>) -> Result<(), CgroupError> {
+        let Some(rules) = rules else { return Ok(()) };
+        let directory = self.controller("devices")?;
+        let now = self.read_control("devices", "devices.list")?;
+        if now == rules {
+            return Ok(());
+        }
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let (before, now) = (lines(&rules), lines(&now));
+        for (file, from, without) in [("devices.deny", &now, &before), ("devices.allow", &before, &now)] {
+            for line in from.iter().filter(|line| !without.contains(line)) {
+                fs::write(directory.join(file), line).map_err(|err| self.file_error("limit the devices", err))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes it, with its limits and device rules in force.
+    ///
+    /// # Errors
+    /// [`CgroupError::Limits`] for limits that the kernel refuses. The directories stay.
+    pub(crate) fn create(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
+        create::directories(&self.hierarchies, &self.path)
+            .map_err(|err| self.file_error("make the directories", err))?;
+        let mut limits = resources.clone();
+        let devices = resources.devices().clone().unwrap_or_default();
+        limits.set_devices(None);
+        if limits != LinuxResources::default() {
+            self.set_limits(&limits)?;
+        }
+        self.limit_devices(&devices)
+    }
+
+    /// Limits the devices to `rules`, before anything of the container's own runs.
+    fn limit_devices(&self, rules: &[LinuxDeviceCgroup]) -> Result<(), CgroupError> {
+        if let Hierarchies::Unified(root) = &self.hierarchies {
+            return device::limit(&hierarchy::join(root, &self.path), rules);
+        }
         let Some(directory) = self.hierarchies.controller("devices", &self.path) else { return Ok(()) };
-        let file = directory.join("devices.deny");
-        fs::write(file, "c 10:200 rw").map_err(|err| self.file_error("limit the devices", err))
+        create::limit_devices(&directory, rules).map_err(|err| self.file_error("limit the devices", err))
+    }
+
+    /// What the container sees of its own cgroup, by the names of the host's hierarchies.
+    pub(crate) fn views(&self) -> Vec<View> {
+        match &self.hierarchies {
+            Hierarchies::Unified(root) => {
+                let directory = hierarchy::join(root, &self.path);
+                vec![View { name: None, directory, links: Vec::new() }]
+            }
+            Hierarchies::Split { mounts, .. } => {
+                let view = |(controllers, root): &(Vec<String>, PathBuf)| {
+                    let name = root.file_name()?.to_str()?.to_owned();
+                    let links = controllers.iter().filter(|controller| **controller != name).cloned().collect();
+                    Some(View { name: Some(name), directory: hierarchy::join(root, &self.path), links })
+                };
+                mounts.iter().filter_map(view).collect()
+            }
+        }
     }
 
     /// What the container has used. Controllers that the host lacks read as zero.

@@ -1,76 +1,55 @@
-//! The container's init, from where libcontainer leaves it to where the workload begins.
+//! The container's init, from its first moment to where the workload begins.
 //!
 //! ```text
-//! validate: mount fix-ups → stdio ownership → capabilities and seccomp → Workload::validate    ⇒ created
-//!           (libcontainer waits for the start signal)
-//! exec:     close file descriptors → default signals → Workload::run                         ⇒ running
+//! OOM score ─ cgroup ─ namespaces ─ keyring, session ─ root file system ─ host name ─ standard I/O ─ user, capabilities,
+//! filter ─ Workload::validate                                       ⇒ created: says so, waits for the start signal
+//! Workload::run                                                     ⇒ running
 //! ```
+//!
+//! It is a copy of the creator that has one thread, so any code may run here. Until the user is changed it is root outside
+//! of every limit: it takes paths of the container's only through descriptors of its root.
 
-use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use caps::{CapSet, Capability, CapsHashSet};
-use drua_sys::{child, mount_attr};
+use drua_sys::child;
 use drua_types::exit;
-use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
-use nix::mount::{MsFlags, mount};
-use oci_spec::runtime::{Mount, Spec};
-use rustix::fs::{FileType, Uid};
+use oci_spec::runtime::{Process, Spec};
+use rustix::fs::{FileType, Mode, Uid};
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
+use super::credentials::Credentials;
 use super::error::StartError;
-use super::prepare::{CapabilitySets, Confinement};
+use super::namespaces::Namespaces;
 use super::report::Reporter;
+use super::rootfs::{Layout, mount_console};
+use super::terminal;
 use super::workload::{StartSignal, Workload};
+use crate::cgroup::Entrance;
 
-/// libcontainer's view of us.
-#[derive(Clone)]
+/// Everything that the init needs.
 pub(super) struct Init {
+    pub(super) spec: Spec,
+    pub(super) namespaces: Namespaces,
+    pub(super) entrance: Entrance,
+    pub(super) layout: Layout,
+    pub(super) credentials: Credentials,
+    pub(super) streams: Streams,
     pub(super) workload: Arc<dyn Workload>,
-    pub(super) confinement: Arc<Confinement>,
-    pub(super) reporter: Arc<Reporter>,
+    pub(super) reporter: Reporter,
+    /// A byte from here is the start signal; its end means that nobody will give one.
+    pub(super) start: OwnedFd,
 }
 
-impl Executor for Init {
-    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        self.enter(spec).map_err(|error| {
-            self.reporter.error(&error);
-            ExecutorValidationError::ArgValidationError(error.to_string())
-        })
-    }
-
-    /// The workload gets its environment from the specification. Ours stays as it is: code of ours that runs on in this
-    /// process must not take settings from the container.
-    fn setup_envs(&self, _envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
-        Ok(())
-    }
-
-    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        let guard = ExitGuard;
-        let error = match self.leave_creator_behind() {
-            Ok(mut signal) => {
-                let error = self.workload.run(spec, &mut signal);
-                match &signal.0 {
-                    Some(reporter) => reporter.error(&error),
-                    None => complain(&error),
-                }
-                error
-            }
-            Err(err) => {
-                let error = StartError::Confine(format!("cannot close file descriptors: {err}"));
-                self.reporter.error(&error);
-                error
-            }
-        };
-        std::mem::forget(guard);
-        child::exit_now(error.exit_code().into())
-    }
+/// What becomes standard input, output and error.
+pub(super) enum Streams {
+    Fds([OwnedFd; 3]),
+    Terminal(terminal::Inside),
 }
 
-/// A workload that panics must not unwind into libcontainer and from there into the creator's code.
-struct ExitGuard;
+/// Code that panics in a child must not unwind into the creator's.
+pub(super) struct ExitGuard;
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
@@ -78,61 +57,115 @@ impl Drop for ExitGuard {
     }
 }
 
+pub(super) fn confine(what: &'static str) -> impl Fn(&dyn std::fmt::Display) -> StartError {
+    move |err| StartError::Confine(format!("cannot {what}: {err}"))
+}
+
 impl Init {
-    fn enter(&self, spec: &Spec) -> Result<(), StartError> {
-        let failed = |what: &str, err: &dyn std::fmt::Display| StartError::Confine(format!("{what}: {err}"));
-        for mount in spec.mounts().iter().flatten() {
-            finish_mount(mount)
-                .map_err(|err| failed(&format!("cannot finish mount `{}`", mount.destination().display()), &err))?;
+    pub(super) fn run(self) -> ! {
+        let _guard = ExitGuard;
+        let Self { spec, namespaces, entrance, layout, credentials, streams, workload, reporter, start } = self;
+        let enter = || {
+            set_oom_score(spec.process().as_ref())?;
+            entrance.enter().map_err(|err| confine("enter the cgroup")(&err))?;
+            join(&namespaces)?;
+            own_keyring().map_err(|err| confine("make a session keyring")(&err))?;
+            rustix::process::setsid().map_err(|errno| confine("start a session")(&errno))?;
+            rustix::process::umask(Mode::empty());
+            layout.enter().map_err(StartError::Confine)?;
+            name_host(&spec, &namespaces)?;
+            connect(streams, true).map_err(|err| confine("set standard I/O up")(&err))?;
+            let mut keep = workload.keep_fds();
+            keep.extend([reporter.fd(), start.as_raw_fd()]);
+            child::close_fds_except(&keep).map_err(|err| confine("close file descriptors")(&err))?;
+            child::reset_signals();
+            own_streams(credentials.uid())?;
+            credentials.assume()?;
+            workload.validate(&spec)
+        };
+        if let Err(error) = enter() {
+            reporter.error(&error);
+            child::exit_now(error.exit_code().into());
         }
-        for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
-            give_to(fd, Uid::from_raw(self.confinement.uid))
-                .map_err(|err| failed("cannot change the owner of standard I/O", &err))?;
+        reporter.ready();
+        if !is_started(&start) {
+            child::exit_now(exit::ENGINE.into());
         }
-        confine(&self.confinement, self.workload.sees_proc())?;
-        self.workload.validate(spec)
-    }
-
-    fn leave_creator_behind(&self) -> io::Result<StartSignal> {
-        // The reporter that libcontainer's copies of us share is closed with everything else; this one can be dropped.
-        let reporter = self.reporter.try_clone()?;
-        let mut keep = self.workload.keep_fds();
-        keep.push(reporter.fd());
-        child::close_fds_except(&keep)?;
-        child::reset_signals();
-        Ok(StartSignal(Some(reporter)))
+        drop(start);
+        let mut signal = StartSignal(Some(reporter));
+        let error = workload.run(&spec, &mut signal);
+        match &signal.0 {
+            Some(reporter) => reporter.error(&error),
+            None => complain(&error),
+        }
+        child::exit_now(error.exit_code().into())
     }
 }
 
-fn complain(error: &StartError) {
-    let _ = rustix::io::write(rustix::stdio::stderr(), format!("{error}\n").as_bytes());
+/// Through the host's /proc, which is still in sight; the container's is not to be trusted with writes.
+pub(super) fn set_oom_score(process: Option<&Process>) -> Result<(), StartError> {
+    let Some(score) = process.and_then(Process::oom_score_adj) else { return Ok(()) };
+    let written = std::fs::write("/proc/self/oom_score_adj", score.to_string());
+    written.map_err(|err| confine("set the OOM score")(&err))
 }
 
-/// Does what libcontainer leaves out: propagation of bind mounts, and read-only cgroups with cgroup v1.
-fn finish_mount(spec: &Mount) -> io::Result<()> {
-    let has = |option: &str| spec.options().iter().flatten().any(|own| own == option);
-    let target = spec.destination();
-    if spec.typ().as_deref() == Some("cgroup") {
-        return if has("ro") { mount_attr::set_readonly_recursive(target) } else { Ok(()) };
-    }
-    let propagation = [
-        ("private", MsFlags::MS_PRIVATE),
-        ("rprivate", MsFlags::MS_PRIVATE | MsFlags::MS_REC),
-        ("slave", MsFlags::MS_SLAVE),
-        ("rslave", MsFlags::MS_SLAVE | MsFlags::MS_REC),
-        ("shared", MsFlags::MS_SHARED),
-        ("rshared", MsFlags::MS_SHARED | MsFlags::MS_REC),
-        ("unbindable", MsFlags::MS_UNBINDABLE),
-        ("runbindable", MsFlags::MS_UNBINDABLE | MsFlags::MS_REC),
-    ];
-    for (_, flags) in propagation.into_iter().filter(|(option, _)| has(option)) {
-        mount(None::<&Path>, target, None::<&Path>, flags, None::<&Path>)?;
+fn join(namespaces: &Namespaces) -> Result<(), StartError> {
+    namespaces.enter().map_err(|errno| confine("join a namespace")(&errno))?;
+    if namespaces.cgroup {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)
+            .map_err(|errno| confine("make a cgroup namespace")(&errno))?;
     }
     Ok(())
 }
 
+/// Only in a namespace of the container's own, new or joined.
+fn name_host(spec: &Spec, namespaces: &Namespaces) -> Result<(), StartError> {
+    let own = namespaces.new.contains(ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME)
+        || namespaces.has(LinkNameSpaceType::HostNameAndNISDomainName);
+    if let Some(name) = spec.hostname().as_ref().filter(|_| own) {
+        rustix::system::sethostname(name.as_bytes()).map_err(|errno| confine("set the host name")(&errno))?;
+    }
+    if let Some(name) = spec.domainname().as_ref().filter(|_| own) {
+        rustix::system::setdomainname(name.as_bytes()).map_err(|errno| confine("set the domain name")(&errno))?;
+    }
+    Ok(())
+}
+
+/// The one that is inherited is the host's. Kernels may lack keyrings, and filters around us may deny them.
+pub(super) fn own_keyring() -> io::Result<()> {
+    match child::new_session_keyring() {
+        Err(err) if matches!(err.raw_os_error(), Some(nix::libc::ENOSYS | nix::libc::EPERM)) => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes the streams standard input, output and error; a terminal `/dev/console`, too, if the process is an init.
+pub(super) fn connect(streams: Streams, is_init: bool) -> io::Result<()> {
+    use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+    let [stdin, stdout, stderr] = match streams {
+        Streams::Fds(fds) => fds,
+        Streams::Terminal(inside) => {
+            let terminal = super::create::above_stdio(inside.open()?)?;
+            if is_init {
+                mount_console(&terminal)?;
+            }
+            [terminal.try_clone()?, terminal.try_clone()?, terminal]
+        }
+    };
+    dup2_stdin(&stdin)?;
+    dup2_stdout(&stdout)?;
+    Ok(dup2_stderr(&stderr)?)
+}
+
 /// So that a user other than root can open `/dev/stdout`, `/proc/self/fd/1` and the terminal, as with runc.
-pub(super) fn give_to(fd: BorrowedFd<'_>, uid: Uid) -> io::Result<()> {
+pub(super) fn own_streams(uid: Uid) -> Result<(), StartError> {
+    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        give_to(fd, uid).map_err(|err| confine("change the owner of standard I/O")(&err))?;
+    }
+    Ok(())
+}
+
+fn give_to(fd: BorrowedFd<'_>, uid: Uid) -> io::Result<()> {
     let stat = rustix::fs::fstat(fd)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     let is_null = kind == FileType::CharacterDevice && stat.st_rdev == rustix::fs::makedev(1, 3);
@@ -146,62 +179,15 @@ pub(super) fn give_to(fd: BorrowedFd<'_>, uid: Uid) -> io::Result<()> {
     }
 }
 
-/// Without `no_new_privs` a filter can be loaded only while CAP_SYS_ADMIN is in effect; otherwise it comes last, so that
-/// it need not allow what dropping capabilities takes.
-fn confine(confinement: &Confinement, sees_proc: bool) -> Result<(), StartError> {
-    let sets = confinement.capabilities.as_ref();
-    let keeps_admin = sets.is_none_or(|sets| sets.effective.contains(&Capability::CAP_SYS_ADMIN));
-    let filter_last = confinement.no_new_privileges || keeps_admin;
-    let capabilities = |error| StartError::Confine(format!("cannot set capabilities: {error}"));
-    if let Some(sets) = sets {
-        limit_capabilities(sets).map_err(capabilities)?;
+fn is_started(start: &OwnedFd) -> bool {
+    loop {
+        match rustix::io::read(start, &mut [0]) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return result == Ok(1),
+        }
     }
-    if !sees_proc {
-        let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(Some("tmpfs"), "/proc", Some("tmpfs"), flags, Some("size=0,nr_inodes=1,mode=555"))
-            .map_err(|errno| StartError::Confine(format!("cannot hide /proc: {errno}")))?;
-    }
-    if !filter_last {
-        load_filter(confinement)?;
-    }
-    if let Some(sets) = sets {
-        drop_capabilities(sets).map_err(capabilities)?;
-    }
-    if filter_last {
-        load_filter(confinement)?;
-    }
-    Ok(())
 }
 
-fn load_filter(confinement: &Confinement) -> Result<(), StartError> {
-    let Some(filter) = &confinement.filter else { return Ok(()) };
-    drua_sys::seccomp::install_filter(filter.program(), filter.flags())
-        .map_err(|err| StartError::Confine(format!("cannot load the seccomp filter: {err}")))
-}
-
-/// The sets that bound what can ever be had. Needs CAP_SETPCAP.
-fn limit_capabilities(sets: &CapabilitySets) -> Result<(), caps::errors::CapsError> {
-    for capability in caps::read(None, CapSet::Bounding)?.difference(&sets.bounding) {
-        caps::drop(None, CapSet::Bounding, *capability)?;
-    }
-    caps::clear(None, CapSet::Ambient)?;
-    let bounding = caps::read(None, CapSet::Bounding)?;
-    caps::set(None, CapSet::Inheritable, &intersection(&sets.inheritable, &bounding))
-}
-
-/// The sets in force. What we do not have ourselves cannot be handed on and is left out.
-fn drop_capabilities(sets: &CapabilitySets) -> Result<(), caps::errors::CapsError> {
-    let own = caps::read(None, CapSet::Permitted)?;
-    let permitted = intersection(&sets.permitted, &own);
-    caps::set(None, CapSet::Effective, &intersection(&sets.effective, &permitted))?;
-    caps::set(None, CapSet::Permitted, &permitted)?;
-    let inheritable = caps::read(None, CapSet::Inheritable)?;
-    for capability in intersection(&sets.ambient, &permitted).intersection(&inheritable) {
-        caps::raise(None, CapSet::Ambient, *capability)?;
-    }
-    Ok(())
-}
-
-fn intersection(a: &CapsHashSet, b: &CapsHashSet) -> CapsHashSet {
-    a.intersection(b).copied().collect()
+fn complain(error: &StartError) {
+    let _ = rustix::io::write(rustix::stdio::stderr(), format!("{error}\n").as_bytes());
 }

@@ -20,16 +20,15 @@ use std::time::Duration;
 
 use drua_sys::child;
 use drua_sys::clone::{Cloned, clone_single_threaded};
-use drua_types::exit;
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces};
 
 use super::credentials::Credentials;
-use super::error::{ExecError, StartError};
+use super::error::ExecError;
 use super::exec::run_program;
-use super::init::give_to;
+use super::init::{ExitGuard, Streams, confine, connect, own_keyring, own_streams, set_oom_score};
 use super::prepare::home_variable;
 use super::report::{self, Reporter};
 use super::{Stdio, terminal};
@@ -140,8 +139,8 @@ pub fn exec(options: ExecOptions<'_>) -> Result<Execution, ExecError> {
     };
     match report.wait_for(PATIENCE) {
         None => give_up(ExecError::Timeout(PATIENCE)),
-        Some(report::Outcome { error: Some(error), .. }) => give_up(ExecError::Start(error)),
-        Some(report::Outcome { error: None, .. }) => Ok(Execution { pid, pidfd, console }),
+        Some(Err(error)) => give_up(ExecError::Start(error)),
+        Some(Ok(())) => Ok(Execution { pid, pidfd, console }),
     }
 }
 
@@ -162,34 +161,13 @@ struct Joining {
     has_users: bool,
 }
 
-enum Streams {
-    Fds([OwnedFd; 3]),
-    Terminal(terminal::Inside),
-}
-
-/// Code that panics in the child must not unwind into the caller's.
-struct ExitGuard;
-
-impl Drop for ExitGuard {
-    fn drop(&mut self) {
-        child::exit_now(exit::ENGINE.into());
-    }
-}
-
 impl Joining {
     fn run(self, init: BorrowedFd<'_>) -> ! {
         let _guard = ExitGuard;
         let Self { process, credentials, entrance, streams, reporter, has_users } = self;
-        let failed = |what: &'static str| {
-            move |err: &dyn std::fmt::Display| StartError::Confine(format!("cannot {what}: {err}"))
-        };
         let enter = || {
-            if let Some(score) = process.oom_score_adj() {
-                // Through the host's /proc, which is still ours; the container's is not to be trusted.
-                let written = std::fs::write("/proc/self/oom_score_adj", score.to_string());
-                written.map_err(|err| failed("set the OOM score")(&err))?;
-            }
-            entrance.enter().map_err(|err| failed("enter the cgroup")(&err))?;
+            set_oom_score(Some(&process))?;
+            entrance.enter().map_err(|err| confine("enter the cgroup")(&err))?;
             let mut kinds = ThreadNameSpaceType::MOUNT
                 | ThreadNameSpaceType::NETWORK
                 | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
@@ -197,15 +175,13 @@ impl Joining {
                 | ThreadNameSpaceType::CONTROL_GROUP;
             kinds.set(ThreadNameSpaceType::USER, has_users);
             move_into_thread_name_spaces(init, kinds)
-                .map_err(|errno| failed("enter the container's namespaces")(&errno))?;
-            own_keyring().map_err(|err| failed("make a session keyring")(&err))?;
-            setsid().map_err(|errno| failed("start a session")(&errno))?;
-            connect(streams).map_err(|err| failed("set standard I/O up")(&err))?;
-            child::close_fds_except(&[reporter.fd()]).map_err(|err| failed("close file descriptors")(&err))?;
+                .map_err(|errno| confine("enter the container's namespaces")(&errno))?;
+            own_keyring().map_err(|err| confine("make a session keyring")(&err))?;
+            setsid().map_err(|errno| confine("start a session")(&errno))?;
+            connect(streams, false).map_err(|err| confine("set standard I/O up")(&err))?;
+            child::close_fds_except(&[reporter.fd()]).map_err(|err| confine("close file descriptors")(&err))?;
             child::reset_signals();
-            for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
-                give_to(fd, credentials.uid()).map_err(|err| failed("change the owner of standard I/O")(&err))?;
-            }
+            own_streams(credentials.uid())?;
             credentials.assume()
         };
         let error = match enter() {
@@ -215,30 +191,4 @@ impl Joining {
         reporter.error(&error);
         child::exit_now(error.exit_code().into());
     }
-}
-
-/// The one that is inherited is the host's. Kernels may lack keyrings, and filters around us may deny them.
-fn own_keyring() -> io::Result<()> {
-    match child::new_session_keyring() {
-        Err(err) if matches!(err.raw_os_error(), Some(nix::libc::ENOSYS | nix::libc::EPERM)) => Ok(()),
-        other => other,
-    }
-}
-
-fn connect(streams: Streams) -> io::Result<()> {
-    use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-    match streams {
-        Streams::Fds([stdin, stdout, stderr]) => {
-            dup2_stdin(&stdin)?;
-            dup2_stdout(&stdout)?;
-            dup2_stderr(&stderr)?;
-        }
-        Streams::Terminal(inside) => {
-            let terminal = super::create::above_stdio(inside.open()?)?;
-            dup2_stdin(&terminal)?;
-            dup2_stdout(&terminal)?;
-            dup2_stderr(&terminal)?;
-        }
-    }
-    Ok(())
 }

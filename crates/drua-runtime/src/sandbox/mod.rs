@@ -1,4 +1,4 @@
-//! One container as processes of this machine: the libcontainer adapter.
+//! One container as processes of this machine.
 //!
 //! ```text
 //!              create()                    start()               exit
@@ -9,36 +9,33 @@
 //!                                              resume() ─┴─ paused
 //! ```
 //!
-//! libcontainer (the only place that knows it) makes the namespaces, cgroup, mounts and terminal. What it is not asked to
-//! do: capabilities and seccomp, which `init` applies itself right before "created" is reported, because
-//! libcontainer is built without libseccomp and because the order matters (a filter without `no_new_privileges` needs
-//! CAP_SYS_ADMIN to load). `HOME`, umask, the OOM score and signal dispositions are ours too.
+//! The init is cloned straight into its namespaces, and prepares them itself (`init`): nothing stands between it and its
+//! creator. Two pipes join them, both close-on-exec: one for the start signal, whose end without a signal ends the init;
+//! one for what the init has to say. First that it is ready, or which step failed, on what, and why; the end of that pipe
+//! tells [`Sandbox::start`] that the workload has begun.
 //!
-//! A pipe runs from the container's init to its creator: diagnostics and the reason of a failure go through it, and its
-//! end of file tells [`Sandbox::start`] that the workload has begun. Its write end is close-on-exec.
+//! [`exec`](exec()) starts further processes in a container that runs.
 //!
-//! ```text
-//! <state_dir>/                  the caller's choice, `<bundle>/runtime` by convention; removed by delete()
-//!     config.json               the specification as libcontainer gets it: no capabilities, no seccomp
-//!     init.pid, console.sock    how libcontainer tells us about the init and the terminal
-//!     <id>/                     libcontainer's state: state.json, youki_config.json, notify.sock
-//! ```
+//! Nothing is kept on disk: the caller remembers pid and cgroup, which is all that [`destroy`] takes.
 //!
-//! Needs root. `create` forks and goes on to run Rust code in the child, so the process must have one thread.
+//! Needs root, and Linux 5.14. `create` and `exec` clone and go on to run Rust code in the child, so the process must have
+//! one thread.
 
 mod create;
 mod credentials;
 mod delete;
-mod diagnostics;
 mod error;
 mod exec;
 mod init;
 mod join;
-mod paths;
+mod mounts;
+mod namespaces;
+mod options;
 mod prepare;
 mod process;
 mod reaper;
 mod report;
+mod rootfs;
 mod terminal;
 mod workload;
 
@@ -66,7 +63,7 @@ pub struct CreateOptions {
     pub id: String,
     /// The OCI bundle; a relative root path in the specification starts here.
     pub bundle: PathBuf,
-    /// Where to keep state until [`Sandbox::delete`]. Created if missing; `<bundle>/runtime` by convention.
+    /// `<bundle>/runtime` by convention. Nothing is kept there; what an earlier version left is removed with the container.
     pub state_dir: PathBuf,
     /// What to run, as in the bundle's `config.json`.
     pub spec: Spec,
@@ -98,10 +95,10 @@ pub struct Sandbox {
     pid: u32,
     pidfd: OwnedFd,
     console: Option<OwnedFd>,
-    id: String,
     state_dir: PathBuf,
     cgroup: Cgroup,
-    report: Option<Report>,
+    /// Until it is started: what the init says, and where the start signal goes.
+    waiting: Option<(Report, OwnedFd)>,
 }
 
 impl Sandbox {
@@ -123,10 +120,6 @@ impl Sandbox {
     /// The container's cgroup: statistics, pids, freezer.
     pub fn cgroup(&self) -> &Cgroup {
         &self.cgroup
-    }
-
-    fn libcontainer_dir(&self) -> PathBuf {
-        self.state_dir.join(&self.id)
     }
 
     /// Changes the limits of a created or running container. Fields that are `None` keep their value.

@@ -1,90 +1,153 @@
-//! Splits a specification into what libcontainer does and what init does itself.
+//! Reads a specification: everything that can be decided before there is a process.
 
-use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use caps::CapsHashSet;
 use drua_sys::root_fs::Root;
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxResources, Process, Spec};
+use rustix::fs::FileType;
+use rustix::mount::MountPropagationFlags;
 
+use super::credentials::Credentials;
 use super::error::CreateError;
-use crate::seccomp::{self, Filter};
+use super::namespaces::Namespaces;
+use super::options::Wanted;
+use super::rootfs::{DEVICES, Device, Layout};
 use crate::spec::DEFAULT_CGROUP_PARENT;
 use crate::users;
 
-/// Both halves.
+/// A specification, understood.
 pub(super) struct Prepared {
-    /// For libcontainer: absolute root path, no capabilities, no seccomp, no OOM score.
+    /// For the workload, with a complete environment.
     pub(super) spec: Spec,
-    pub(super) confinement: Confinement,
+    pub(super) namespaces: Namespaces,
+    /// Without the cgroups, which do not exist yet.
+    pub(super) layout: Layout,
+    pub(super) credentials: Credentials,
     pub(super) cgroup_path: PathBuf,
-    pub(super) oom_score_adj: Option<i32>,
-    pub(super) terminal: bool,
-}
-
-/// What init does to itself before the container counts as created.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Confinement {
-    /// `None` leaves the capabilities alone.
-    pub(super) capabilities: Option<CapabilitySets>,
-    pub(super) filter: Option<Filter>,
-    pub(super) no_new_privileges: bool,
-    /// Owner of standard input, output and error.
-    pub(super) uid: u32,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct CapabilitySets {
-    pub(super) bounding: CapsHashSet,
-    pub(super) effective: CapsHashSet,
-    pub(super) permitted: CapsHashSet,
-    pub(super) inheritable: CapsHashSet,
-    pub(super) ambient: CapsHashSet,
+    pub(super) resources: LinuxResources,
 }
 
 pub(super) fn prepare(mut spec: Spec, id: &str, bundle: &Path) -> Result<Prepared, CreateError> {
     let missing = |what: &str| CreateError::Spec(format!("it has no `{what}` section"));
-    let mut root = spec.root().clone().ok_or_else(|| missing("root"))?;
+    let root = spec.root().clone().ok_or_else(|| missing("root"))?;
     let rootfs = bundle.join(root.path());
-    root.set_path(rootfs.clone());
     let mut process = spec.process().clone().ok_or_else(|| missing("process"))?;
     if process.args().as_ref().is_none_or(Vec::is_empty) {
         return Err(CreateError::Spec("it has no command".to_owned()));
     }
-    let mut linux = spec.linux().clone().ok_or_else(|| missing("linux"))?;
-
-    let filter = linux.seccomp().as_ref().map(seccomp::compile).transpose()?;
+    home_variable(&mut process, &rootfs);
+    let linux = spec.linux().clone().ok_or_else(|| missing("linux"))?;
+    let credentials = Credentials::of(&process, linux.seccomp().as_ref())?;
     let cgroup_path = linux.cgroups_path().clone().unwrap_or_else(|| Path::new(DEFAULT_CGROUP_PARENT).join(id));
-    linux.set_seccomp(None).set_cgroups_path(Some(cgroup_path.clone()));
-
-    let confinement = Confinement {
-        capabilities: process.capabilities().as_ref().map(capability_sets),
-        filter,
-        no_new_privileges: process.no_new_privileges().unwrap_or(false),
-        uid: process.user().uid(),
+    let namespaces = Namespaces::of(linux.namespaces().as_deref().unwrap_or_default())?;
+    let layout = Layout {
+        root: rootfs,
+        readonly: root.readonly().unwrap_or(false),
+        propagation: propagation(&linux)?,
+        mounts: spec.mounts().iter().flatten().map(Wanted::of).collect(),
+        cgroups: Vec::new(),
+        devices: devices(&linux),
+        sysctls: sysctls(&linux)?,
+        readonly_paths: linux.readonly_paths().clone().unwrap_or_default(),
+        masked_paths: linux.masked_paths().clone().unwrap_or_default(),
+        hides_proc: false,
     };
-    let oom_score_adj = process.oom_score_adj();
-    let terminal = process.terminal().unwrap_or(false);
-    complete_user(&mut process, &rootfs);
-    // libcontainer would write the score to our own file in /proc before it forks.
-    process.set_capabilities(None).set_oom_score_adj(None);
-    spec.set_root(Some(root)).set_process(Some(process)).set_linux(Some(linux));
-    Ok(Prepared { spec, confinement, cgroup_path, oom_score_adj, terminal })
+    if spec.hooks().is_some() {
+        return Err(CreateError::Spec("hooks are not supported".to_owned()));
+    }
+    let resources = linux.resources().clone().unwrap_or_default();
+    spec.set_process(Some(process));
+    Ok(Prepared { spec, namespaces, layout, credentials, cgroup_path, resources })
 }
 
-/// What runc does and libcontainer leaves out or does through NSS, which would load code from the container.
-fn complete_user(process: &mut Process, rootfs: &Path) {
-    let user = process.user_mut();
-    if user.umask().is_none() {
-        user.set_umask(Some(0o022));
+fn propagation(linux: &Linux) -> Result<Option<MountPropagationFlags>, CreateError> {
+    let Some(text) = linux.rootfs_propagation().as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
+    Ok(Some(match text.strip_prefix('r').unwrap_or(text) {
+        "private" => MountPropagationFlags::PRIVATE,
+        "slave" => MountPropagationFlags::DOWNSTREAM,
+        "shared" => MountPropagationFlags::SHARED,
+        "unbindable" => MountPropagationFlags::UNBINDABLE,
+        _ => return Err(CreateError::Spec(format!("unknown propagation of the root file system `{text}`"))),
+    }))
+}
+
+fn devices(linux: &Linux) -> Vec<Device> {
+    let standard = DEVICES.into_iter().map(|(path, major, minor)| Device {
+        path: path.into(),
+        kind: FileType::CharacterDevice,
+        major,
+        minor,
+        mode: 0o666,
+        owner: (0, 0),
+    });
+    standard.chain(linux.devices().iter().flatten().map(device)).collect()
+}
+
+fn device(device: &LinuxDevice) -> Device {
+    Device {
+        path: device.path().clone(),
+        kind: match device.typ() {
+            LinuxDeviceType::B => FileType::BlockDevice,
+            LinuxDeviceType::P => FileType::Fifo,
+            LinuxDeviceType::A | LinuxDeviceType::C | LinuxDeviceType::U => FileType::CharacterDevice,
+        },
+        major: u32::try_from(device.major()).unwrap_or(0),
+        minor: u32::try_from(device.minor()).unwrap_or(0),
+        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
     }
-    // Without this the container would keep our own supplementary groups.
-    if user.additional_gids().as_ref().is_none_or(Vec::is_empty) {
-        let gid = user.gid();
-        user.set_additional_gids(Some(vec![gid]));
+}
+
+/// What of `/proc/sys` belongs to the IPC namespace.
+const IPC_SYSCTLS: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
+/// Only sysctls of namespaces that the container has for itself: all others are the host's.
+fn sysctls(linux: &Linux) -> Result<Vec<(PathBuf, String)>, CreateError> {
+    let has = |kind| linux.namespaces().iter().flatten().any(|namespace| namespace.typ() == kind);
+    let mut sysctls = Vec::new();
+    for (key, value) in linux.sysctl().iter().flatten() {
+        // `net.ipv4.conf.eth0/1.forwarding` means the interface eth0.1; a key with slashes first is a path already.
+        let slashes_first = key.find(['.', '/']).is_some_and(|at| key[at..].starts_with('/'));
+        let path: String = if slashes_first {
+            key.clone()
+        } else {
+            key.chars()
+                .map(|c| {
+                    if c == '.' {
+                        '/'
+                    } else if c == '/' {
+                        '.'
+                    } else {
+                        c
+                    }
+                })
+                .collect()
+        };
+        let dotted = path.replace('/', ".");
+        let own = if path.starts_with("net/") {
+            has(LinuxNamespaceType::Network)
+        } else if path.starts_with("fs/mqueue/") || IPC_SYSCTLS.contains(&dotted.as_str()) {
+            has(LinuxNamespaceType::Ipc)
+        } else {
+            path == "kernel/domainname" && has(LinuxNamespaceType::Uts)
+        };
+        if !own || path.split('/').any(|part| part.is_empty() || part == "..") {
+            return Err(CreateError::Spec(format!("sysctl \"{key}\" is not in a separate kernel namespace")));
+        }
+        sysctls.push((path.into(), value.clone()));
     }
-    home_variable(process, rootfs);
+    sysctls.sort();
+    Ok(sysctls)
 }
 
 /// Adds `HOME` where it is missing, from the passwd file below `rootfs`.
@@ -105,18 +168,4 @@ fn read_passwd(rootfs: &Path) -> Vec<u8> {
     // A file that cannot be read counts as missing.
     let _ = std::fs::File::from(fd).take(users::MAX_FILE_BYTES as u64).read_to_end(&mut content);
     content
-}
-
-fn capability_sets(sets: &LinuxCapabilities) -> CapabilitySets {
-    let convert = |set: &Option<HashSet<Capability>>| -> CapsHashSet {
-        let names = set.iter().flatten().map(|capability| format!("CAP_{capability}"));
-        names.filter_map(|name| name.parse().ok()).collect()
-    };
-    CapabilitySets {
-        bounding: convert(sets.bounding()),
-        effective: convert(sets.effective()),
-        permitted: convert(sets.permitted()),
-        inheritable: convert(sets.inheritable()),
-        ambient: convert(sets.ambient()),
-    }
 }

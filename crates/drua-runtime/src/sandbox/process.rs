@@ -1,12 +1,9 @@
 //! What can be done with a created container.
 
-use std::io::Write as _;
-use std::os::unix::net::UnixStream;
-
 use drua_types::Signal;
 
 use super::error::{DeleteError, SandboxError};
-use super::{Sandbox, destroy, paths};
+use super::{Sandbox, destroy};
 use crate::cgroup::Stats;
 
 impl Sandbox {
@@ -16,14 +13,10 @@ impl Sandbox {
     /// [`SandboxError::Workload`] when it could not begin; the init then exits with
     /// [`StartError::exit_code`](super::StartError::exit_code), and is to be waited for like any other.
     pub fn start(&mut self) -> Result<(), SandboxError> {
-        let report = self.report.take().ok_or(SandboxError::AlreadyStarted(self.pid))?;
-        let socket = self.libcontainer_dir().join(paths::NOTIFY_SOCKET);
-        let signalled = paths::with_short_path(&socket, |short| UnixStream::connect(short)?.write_all(b"start"));
-        signalled.map_err(|err| SandboxError::Start { pid: self.pid, err })?;
-        match report.wait().error {
-            Some(error) => Err(SandboxError::Workload(error)),
-            None => Ok(()),
-        }
+        let (report, start) = self.waiting.take().ok_or(SandboxError::AlreadyStarted(self.pid))?;
+        rustix::io::write(&start, b"s").map_err(|errno| SandboxError::Start { pid: self.pid, err: errno.into() })?;
+        drop(start);
+        report.wait().map_err(SandboxError::Workload)
     }
 
     /// Sends a signal to the init.

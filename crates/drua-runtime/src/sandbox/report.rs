@@ -1,6 +1,6 @@
 //! The pipe from a container's init to its creator.
 //!
-//! Messages are lines of JSON: `{"Diagnostic":"…"}` or `{"Error":{…}}`. End of file means that nobody can write any more:
+//! Messages are lines of JSON: `"Ready"`, after which nothing comes before the start signal, or `{"Error":{…}}`. End of file means that nobody can write any more:
 //! the workload has been executed, has said that it has started, or is dead.
 
 use std::io::{self, Read as _, Write as _};
@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
-    Diagnostic(String),
+    Ready,
     Error(StartError),
 }
 
@@ -30,14 +30,6 @@ pub(super) struct Reporter(File);
 /// The creator's end.
 #[derive(Debug)]
 pub(super) struct Report(File);
-
-/// What came through the pipe before it was closed.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    pub(super) error: Option<StartError>,
-    /// What libcontainer logged as errors, oldest first.
-    pub(super) diagnostics: Vec<String>,
-}
 
 pub(super) fn channel() -> io::Result<(Reporter, Report)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -53,17 +45,12 @@ impl Reporter {
         self.send(&Message::Error(error.clone()));
     }
 
-    pub(super) fn diagnostic(&self, text: String) {
-        self.send(&Message::Diagnostic(text));
+    pub(super) fn ready(&self) {
+        self.send(&Message::Ready);
     }
 
     pub(super) fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
-    }
-
-    /// A second handle on the same pipe, so that init can keep it while libcontainer owns the first.
-    pub(super) fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self(self.0.try_clone()?))
     }
 
     /// Best effort: there is nobody to tell when the pipe is broken.
@@ -76,39 +63,51 @@ impl Reporter {
 }
 
 impl Report {
+    /// Waits until the container is ready for its start signal.
+    ///
+    /// # Errors
+    /// Why it never will be; `None` when the init has died without a word.
+    pub(super) fn ready(&mut self) -> Result<(), Option<StartError>> {
+        let mut text = Vec::new();
+        while !text.ends_with(b"\n") && self.read_more(&mut text) {}
+        match messages(&text).next() {
+            Some(Message::Ready) => Ok(()),
+            Some(Message::Error(error)) => Err(Some(error)),
+            None => Err(None),
+        }
+    }
+
     /// Waits for the end of the pipe.
-    pub(super) fn wait(self) -> Outcome {
-        self.read(None).unwrap_or_default()
+    ///
+    /// # Errors
+    /// What came through it.
+    pub(super) fn wait(mut self) -> Result<(), StartError> {
+        let mut text = Vec::new();
+        while self.read_more(&mut text) {}
+        error_in(&text)
     }
 
     /// The same, for a limited time; `None` when it has passed.
-    pub(super) fn wait_for(self, patience: Duration) -> Option<Outcome> {
-        self.read(Some(Instant::now() + patience))
+    pub(super) fn wait_for(mut self, patience: Duration) -> Option<Result<(), StartError>> {
+        let deadline = Instant::now() + patience;
+        let mut text = Vec::new();
+        while self.is_ready(deadline) {
+            if !self.read_more(&mut text) {
+                return Some(error_in(&text));
+            }
+        }
+        None
     }
 
-    fn read(mut self, deadline: Option<Instant>) -> Option<Outcome> {
-        let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
-        while text.len() < MAX_BYTES {
-            if let Some(deadline) = deadline
-                && !self.is_ready(deadline)
-            {
-                return None;
-            }
-            match self.0.read(&mut buffer) {
-                Ok(count @ 1..) => text.extend_from_slice(&buffer[..count]),
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => break,
-            }
+    /// Whether there may be more.
+    fn read_more(&mut self, text: &mut Vec<u8>) -> bool {
+        let mut buffer = [0; 4096];
+        match self.0.read(&mut buffer) {
+            Ok(count @ 1..) => text.extend_from_slice(&buffer[..count]),
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return false,
         }
-        let mut outcome = Outcome::default();
-        for line in text.split(|byte| *byte == b'\n') {
-            match serde_json::from_slice(line) {
-                Ok(Message::Error(error)) => outcome.error = Some(error),
-                Ok(Message::Diagnostic(text)) => outcome.diagnostics.push(text),
-                Err(_) => {}
-            }
-        }
-        Some(outcome)
+        text.len() < MAX_BYTES
     }
 
     fn is_ready(&self, deadline: Instant) -> bool {
@@ -121,4 +120,16 @@ impl Report {
             }
         }
     }
+}
+
+fn messages(text: &[u8]) -> impl Iterator<Item = Message> + '_ {
+    text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
+}
+
+fn error_in(text: &[u8]) -> Result<(), StartError> {
+    let error = messages(text).find_map(|message| match message {
+        Message::Error(error) => Some(error),
+        Message::Ready => None,
+    });
+    error.map_or(Ok(()), Err)
 }

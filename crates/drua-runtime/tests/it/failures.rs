@@ -75,14 +75,13 @@ pub(crate) fn setup_failures_name_their_cause_and_leave_nothing() {
         readonly: false,
         options: Vec::new(),
     }];
-    let mut bad_netns = fixture.spec(&["true"]);
-    bad_netns.sysctls.clear();
-    bad_netns.ipc = drua_runtime::spec::Namespace::Path("/does/not/exist".into());
-    let mut bad_cwd = fixture.spec(&["true"]);
-    bad_cwd.cwd = "/bin/busybox".to_owned();
+    let mut bad_ipc = fixture.spec(&["true"]);
+    bad_ipc.ipc = drua_runtime::spec::Namespace::Path("/does/not/exist".into());
+    let mut bad_sysctl = fixture.spec(&["true"]);
+    bad_sysctl.sysctls = [("kernel.panic".to_owned(), "1".to_owned())].into();
     let mut bad_limit = fixture.spec(&["true"]);
     bad_limit.resources.cpuset_cpus = Some("900".to_owned());
-    let cases = [(bad_mount, "/does/not/exist"), (bad_netns, "ENOENT"), (bad_cwd, "ENOTDIR"), (bad_limit, "900")];
+    let cases = [(bad_mount, "/does/not/exist"), (bad_ipc, "/does/not/exist"), (bad_limit, "900")];
     for (spec, cause) in cases {
         let Err(error) = fixture.try_create(&spec) else { panic!("{cause} expected") };
         let text = error_chain(&error);
@@ -91,6 +90,11 @@ pub(crate) fn setup_failures_name_their_cause_and_leave_nothing() {
         assert_eq!(children(), Vec::<String>::new(), "{cause}");
         assert!(!fixture.cgroup_exists() && !fixture.state_dir().exists(), "{cause}");
     }
+    let Err(error) = fixture.try_create(&bad_sysctl) else { panic!("a sysctl of the host's is refused") };
+    assert!(matches!(error, CreateError::Spec(_)), "{error:?}");
+    let mut bad_cwd = fixture.spec(&["true"]);
+    bad_cwd.cwd = "/bin/busybox".to_owned();
+    check_create(&fixture, &bad_cwd, "chdir to cwd (\"/bin/busybox\") set in config.json failed: not a directory", 126);
     assert_eq!(fixture.run(&fixture.spec(&["true"])).code, 0, "the next one works");
 }
 

@@ -6,6 +6,7 @@
 
 mod busybox;
 mod confinement;
+mod conformance;
 mod exec;
 mod failures;
 mod fixture;
@@ -38,6 +39,7 @@ fn main() {
         confinement::only_the_listed_devices_are_usable,
         confinement::only_the_listed_devices_are_usable_with_cgroup_v2,
         confinement::a_cgroup_v2_filter_survives_new_limits,
+        conformance::a_probe_sees_what_it_sees_under_runc,
         exec::a_process_joins_the_container,
         exec::it_is_confined_like_everything_in_the_container,
         exec::user_directory_environment_and_limits,
