@@ -1,10 +1,9 @@
-//! Images that are made here: built, committed, pushed.
+//! Images that are built by parameters that every engine knows, and pushed.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
-use serde::Deserialize;
 
 use super::{Call, Client, JsonStream, RequestBody};
 use crate::models::Progress;
@@ -40,23 +39,6 @@ pub struct BuildOptions {
     pub no_cache: bool,
     /// Pull base images even where they are there.
     pub pull: bool,
-}
-
-/// What an image is made of from a container.
-#[derive(Debug, Clone, Default)]
-pub struct CommitOptions {
-    /// The image's name.
-    pub repository: Option<String>,
-    /// Its tag.
-    pub tag: Option<String>,
-    /// A remark.
-    pub comment: Option<String>,
-    /// Who made it.
-    pub author: Option<String>,
-    /// Instructions of a Dockerfile to apply.
-    pub changes: Vec<String>,
-    /// Pause the container meanwhile.
-    pub pause: bool,
 }
 
 /// Every method fails with [`ClientError`]; the daemon's refusals are [`ClientError::Api`].
@@ -99,24 +81,5 @@ impl Client {
         let header = hyper::header::HeaderName::from_static("x-registry-auth");
         let response = self.send(call.header(header, &URL_SAFE.encode(auth))).await?;
         Ok(JsonStream::new(response.into_body()))
-    }
-
-    /// Makes an image of a container and returns its id.
-    pub async fn container_commit(&self, container: &str, options: &CommitOptions) -> Result<String, ClientError> {
-        #[derive(Deserialize)]
-        struct Committed {
-            #[serde(rename = "Id")]
-            id: String,
-        }
-        let query = Query::new()
-            .with("container", container)
-            .with_some("repo", options.repository.as_deref())
-            .with_some("tag", options.tag.as_deref())
-            .with_some("comment", options.comment.as_deref())
-            .with_some("author", options.author.as_deref())
-            .with("pause", if options.pause { "1" } else { "0" });
-        let query = options.changes.iter().fold(query, |query, change| query.with("changes", change));
-        let call = Call::post("/commit").query(query).json(&serde_json::json!({}));
-        Ok(self.decode::<Committed>(call).await?.id)
     }
 }

@@ -28,14 +28,14 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use archive::{PathStat, PutArchive};
+pub use archive::PutArchive;
 pub use body::{ByteStream, FrameStream, JsonStream, RequestBody};
 pub use build::BuildPruned;
 pub use containers::{AttachOptions, ListContainers, LogsOptions, RemoveContainer, StopOptions, WaitCondition, Waiter};
 pub use files::{CommitOptions, PathStat};
 pub use hijack::{Attached, AttachedInput};
 pub use images::{ImportOptions, ListImages};
-pub use make::{BuildOptions, CommitOptions};
+pub use make::BuildOptions;
 pub use system::{EventsOptions, Ping};
 
 use self::body::Incoming;

@@ -154,12 +154,10 @@ pub(super) struct Commit {
 impl Commit {
     pub(super) async fn run(self, ctx: &Context, args: &ProjectArgs) -> Outcome {
         let (client, container) = container_of(ctx, args, &self.service, self.index).await?;
-        let reference = self.image.as_deref().map(str::parse::<drua_types::ImageRef>).transpose()?;
         let options = CommitOptions {
-            repository: reference.as_ref().map(drua_types::ImageRef::familiar_repository),
-            tag: reference.as_ref().and_then(|reference| reference.tag()).map(str::to_owned),
-            comment: self.message,
-            author: self.author,
+            image: self.image,
+            author: self.author.unwrap_or_default(),
+            comment: self.message.unwrap_or_default(),
             changes: self.change,
             pause: self.pause,
         };
@@ -281,7 +279,7 @@ impl Cp {
         match (split(&self.source), split(&self.target)) {
             (Some((service, path)), None) => {
                 let (client, container) = container_of(ctx, args, &service, self.index).await?;
-                let (_, mut archive) = client.container_archive_get(&container, &path).await?;
+                let (_, mut archive) = client.container_archive(&container, &path).await?;
                 let mut bytes = Vec::new();
                 if self.target == "-" {
                     while let Some(piece) = archive.next().await {
@@ -310,8 +308,7 @@ impl Cp {
                     return Err(Failure::message(format!("service \"{service}\" is not running")));
                 }
                 for container in chosen {
-                    let is_folder =
-                        client.container_path_stat(&container.name, &path).await.is_ok_and(|stat| stat.is_dir());
+                    let is_folder = client.container_stat(&container.name, &path).await.is_ok_and(|stat| stat.is_dir());
                     let (folder, name) = if is_folder || path.ends_with('/') {
                         (path.clone(), None)
                     } else {
