@@ -235,7 +235,7 @@ pub async fn pull(
     ComposeError::of(errors)
 }
 
-/// Sends the images of services that are built to their registries. `auth` gives the JSON of a registry's credentials.
+/// Sends the images of services that are built to their registries, with what the client knows of those.
 ///
 /// # Errors
 /// [`ComposeError::Request`], or what the registry said.
@@ -244,7 +244,6 @@ pub async fn push(
     project: &Project,
     services: &[String],
     ignore_failures: bool,
-    auth: &dyn Fn(&str) -> String,
     observer: &dyn Observer,
 ) -> Result<(), ComposeError> {
     let selection = UpOptions { services: services.to_vec(), no_dependencies: true, ..UpOptions::default() };
@@ -254,9 +253,7 @@ pub async fn push(
         let Some(image) = service.image.as_deref().filter(|_| service.build.is_some()) else { continue };
         let pushed = async {
             let (repository, tag) = repository_and_tag(image)?;
-            let registry = repository.split('/').next().unwrap_or_default();
-            let mut progress =
-                client.image_push(&repository, &tag, &auth(registry)).await.map_err(PullError::Request)?;
+            let mut progress = client.image_push(&repository, Some(&tag), None).await.map_err(PullError::Request)?;
             while let Some(line) = progress.next().await {
                 if let Some(error) = line.map_err(PullError::Request)?.error {
                     return Err(PullError::Reported(error));

@@ -1,13 +1,9 @@
-//! Images that are built by parameters that every engine knows, and pushed.
+//! Images that are built by parameters that every engine knows.
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE;
-
 use super::{Call, Client, JsonStream, RequestBody};
 use crate::models::Progress;
-use crate::query::segment;
 use crate::{ClientError, Query};
 
 /// How an image is built of a context.
@@ -72,14 +68,6 @@ impl Client {
             .flag("nocache", options.no_cache)
             .flag("pull", options.pull);
         let response = self.send(Call::post("/build").query(query).body(context, "application/x-tar")).await?;
-        Ok(JsonStream::new(response.into_body()))
-    }
-
-    /// Sends an image to its registry. `auth` is the JSON of a registry's credentials, `{}` for none.
-    pub async fn image_push(&self, name: &str, tag: &str, auth: &str) -> Result<JsonStream<Progress>, ClientError> {
-        let call = Call::post(format!("/images/{}/push", segment(name))).query(Query::new().with("tag", tag));
-        let header = hyper::header::HeaderName::from_static("x-registry-auth");
-        let response = self.send(call.header(header, &URL_SAFE.encode(auth))).await?;
         Ok(JsonStream::new(response.into_body()))
     }
 }

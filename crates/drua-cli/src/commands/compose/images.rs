@@ -61,7 +61,7 @@ impl BuildCommand {
         let client = ctx.client().await?;
         build(&client, &project, &options, &report).await?;
         if self.push {
-            push(&client, &project, &self.services, false, &credentials, &report).await?;
+            push(&client, &project, &self.services, false, &report).await?;
         }
         Ok(exit::OK)
     }
@@ -133,22 +133,9 @@ impl Push {
         }
         let report = Report::new(&ctx.ui).quiet(self.quiet);
         let client = ctx.client().await?;
-        push(&client, &project, &services, self.ignore_push_failures, &credentials, &report).await?;
+        push(&client, &project, &services, self.ignore_push_failures, &report).await?;
         Ok(exit::OK)
     }
-}
-
-/// The credentials of a registry in the docker CLI's own file, as the engine wants them; `{}` where there are none.
-fn credentials(registry: &str) -> String {
-    let folder = std::env::var("DOCKER_CONFIG").ok().map(std::path::PathBuf::from);
-    let folder = folder.or_else(|| Some(std::path::PathBuf::from(std::env::var("HOME").ok()?).join(".docker")));
-    let read = || {
-        let text = fs_err::read_to_string(folder?.join("config.json")).ok()?;
-        let config: serde_json::Value = serde_json::from_str(&text).ok()?;
-        let auth = config.get("auths")?.get(registry)?.get("auth")?.as_str()?.to_owned();
-        Some(serde_json::json!({ "auth": auth, "serveraddress": registry }).to_string())
-    };
-    read().unwrap_or_else(|| "{}".to_owned())
 }
 
 /// List images used by the created containers
