@@ -1,7 +1,8 @@
 //! What a process sees under our runtime and under runc, from the same specification.
 //!
-//! Differences that are meant, and filtered: hierarchies without a controller (`systemd`) are not mounted, `/sys/fs/cgroup` is
-//! read-only itself (runc 1.1 forgets it), and the empty directories that hide others are `nosuid,nodev,noexec`.
+//! Differences that are meant, and filtered: hierarchies without a controller (`systemd`, and `unified` beside cgroup v1) are
+//! neither mounted nor entered, `/sys/fs/cgroup` is read-only itself (runc 1.1 forgets it), and the empty directories that hide
+//! others are `nosuid,nodev,noexec`.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::fixture::{Fixture, host};
 const PROBE: &str = r#"
 grep -E '^(Uid|Gid|Groups|NoNewPrivs|Seccomp:|Cap|SigBlk)' /proc/self/status
 cat /proc/self/limits /proc/self/oom_score_adj
-cut -d: -f2- /proc/self/cgroup | grep -v systemd | sort
+cut -d: -f2- /proc/self/cgroup | grep -v -e systemd -e '^:' | sort
 umask; pwd; env | grep -v '^\(PWD\|SHLVL\|OLDPWD\)=' | sort; hostname
 for n in net/ipv4/ip_unprivileged_port_start net/ipv4/ping_group_range kernel/shmmax; do echo $n $(cat /proc/sys/$n); done
 cd /dev; stat -c '%n %F %a %u %g %t %T' null zero full random urandom tty pts shm mqueue . | sort; ls -l /dev/fuse 2>/dev/null | cut -d' ' -f1
