@@ -228,7 +228,7 @@ impl Served {
 /// A tar of some size that does not compress.
 fn big_layer() -> Vec<u8> {
     let mut state = 1_u64;
-    let content: Vec<u8> = std::iter::repeat_with(|| {
+    let content = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     });
