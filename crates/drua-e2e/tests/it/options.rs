@@ -64,7 +64,7 @@ fn contradictions_are_refused() {
         (&["--isolation", "hyperv"], "invalid isolation"),
         (&["--cpuset-cpus", "4000"], "Requested CPUs are not available"),
         (&["--oom-score-adj", "1001"], "range for oom score adj"),
-        (&["--sysctl", "kernel.panic=1"], "not in a separate kernel namespace"),
+        (&["--sysctl", "kernel.panic=1"], "kernel.panic"),
         (&["--net", "container:other", "-h", "x"], "hostname and the network mode"),
         (&["--net", "container:other", "--dns", "1.1.1.1"], "dns and the network mode"),
         (&["--net", "container:other", "--add-host", "a:1.1.1.1"], "custom host-to-IP mapping"),
