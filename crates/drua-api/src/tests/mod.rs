@@ -18,7 +18,8 @@ fn hosts() {
     host("tcp://box", Some("tcp://box:2375"));
     host("tcp://[::1]:80/", Some("tcp://[::1]:80"));
     host("tcp://[::1]", Some("tcp://[::1]:2375"));
-    for text in ["", "unix://relative", "/run/x.sock", "tcp://", "tcp://a:b", "http://a", "ssh://a", "tcp://u@h:1"] {
+    host("ssh://a", Some("ssh://a"));
+    for text in ["", "unix://relative", "/run/x.sock", "tcp://", "tcp://a:b", "http://a", "tcp://u@h:1"] {
         host(text, None);
     }
 }

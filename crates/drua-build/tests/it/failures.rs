@@ -12,7 +12,7 @@ fn mistakes_are_found_before_anything_is_done() {
         ("# syntax=example/frontend\nFROM scratch\n", "is not supported"),
         ("FROM --platform=no/such/platform/x scratch\n", "is not a platform"),
         ("FROM nowhere/at:all\nRUN x\n", "failed to resolve image"),
-        ("FROM scratch\nENV A=${B:?must be set}\n", "B: must be set"),
+        ("FROM scratch\nENV A=\"${B:?must be set}\"\n", "B: must be set"),
         ("FROM scratch\nEXPOSE 99999\n", "invalid containerPort"),
         ("FROM scratch\nSTOPSIGNAL NOSUCH\n", "Invalid signal"),
         ("FROM scratch\nRUN --mount=type=secret,id=x,required put /a b\n", "secret x: not found"),

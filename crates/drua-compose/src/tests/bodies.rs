@@ -65,11 +65,13 @@ fn container_bodies() {
                 bodies.insert(create.name.clone(), serde_json::to_value(body).unwrap());
             }
             Action::CreateNetwork(key) => {
-                let body = create::network(&project, key, &project.networks[key]);
+                let mut body = create::network(&project, key, &project.networks[key]);
+                body.labels.as_mut().unwrap().remove(labels::CONFIG_HASH);
                 bodies.insert(format!("network {key}"), serde_json::to_value(body).unwrap());
             }
             Action::CreateVolume(key) => {
-                let body = create::volume(&project, key, &project.volumes[key]);
+                let mut body = create::volume(&project, key, &project.volumes[key]);
+                body.labels.as_mut().unwrap().remove(labels::CONFIG_HASH);
                 bodies.insert(format!("volume {key}"), serde_json::to_value(body).unwrap());
             }
             _ => {}

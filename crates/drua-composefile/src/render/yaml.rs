@@ -127,7 +127,11 @@ fn style(text: &str) -> Style {
     if resolve(text) != Kind::Text || is_timestamp(text) {
         return Style::Double;
     }
-    if is_old_boolean(text) || is_base_60(text) || !may_be_plain(text) { Style::Single } else { Style::Plain }
+    if text == "<<" || is_old_boolean(text) || is_base_60(text) || !may_be_plain(text) {
+        Style::Single
+    } else {
+        Style::Plain
+    }
 }
 
 fn may_be_plain(text: &str) -> bool {

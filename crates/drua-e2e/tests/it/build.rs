@@ -193,8 +193,10 @@ RUN --mount=type=cache,target=/cache,id=shared echo $AGAIN >> /cache/log && cp /
     let (one, two) = (format!("id=token,src={}", secret.display()), format!("id=env,src={}", secret.display()));
     let args = ["-t", "mounts:1", "--secret", &one, "--secret", &two];
     drua_build(&daemon, &dir, &args).run().ok();
-    let shown =
-        run(&daemon, &["mounts:1", "sh", "-c", "cat /log /bound-copy /from-context /log2; ls -a / /run /cache 2>&1"]);
+    let shown = run(
+        &daemon,
+        &["mounts:1", "sh", "-c", "cat /log /bound-copy /from-context /log2; ls -a / /run /cache 2>&1 || true"],
+    );
     assert!(shown.starts_with("run\nfrom-other\nin context\nrun\n\n"), "{shown}");
     for gone in ["ctx", "bound\n", "scratch", "secrets", ".dockerenv"] {
         assert!(!shown.contains(gone), "{gone} is in the image: {shown}");
@@ -236,7 +238,7 @@ fn add_unpacks_archives_and_onbuild_waits_for_its_turn() {
     let base = "FROM busybox\nONBUILD COPY app.txt /app.txt\nONBUILD RUN cat /app.txt > /built\n";
     let dir = context(&daemon, "onbuild", &[("Dockerfile", base)]);
     docker_build(&daemon, &dir, &["-t", "base:onbuild"]).run().ok();
-    let child = "FROM base:onbuild\nADD files.tar.gz /unpacked/\nADD --unpack=false files.tar.gz /kept.tgz\nCOPY --parents deep/./er/x.txt /p/\nCOPY --exclude=*.log deep /e/\n";
+    let child = "FROM base:onbuild\nADD files.tar.gz /unpacked/\nADD --unpack=false files.tar.gz /kept.tgz\nCOPY --parents deep/./er/x.txt /p/\nCOPY --exclude=**/*.log deep /e/\n";
     let files = [("Dockerfile", child), ("app.txt", "trigger\n"), ("deep/er/x.txt", "x\n"), ("deep/er/y.log", "y\n")];
     let dir = context(&daemon, "child", &files);
     let tar = drua_e2e::Rootfs::new().file("in/side", 0o640, "inside\n").finish();

@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn amounts_look_like_dockers() {
-        let line = amount("abc", "Downloading", 1_109_500, 2_219_000);
+        let line = amount("abc", "Downloading", 1_110_000, 2_219_000);
         let bar = format!("[{}>{}]", "=".repeat(25), " ".repeat(25));
         assert_eq!(line["progress"], format!("{bar}  1.11MB/2.219MB"));
         assert_eq!(amount("abc", "Downloading", 0, 0)["progress"], format!("[>{}]       0B/0B", " ".repeat(50)));

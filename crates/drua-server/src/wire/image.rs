@@ -125,7 +125,7 @@ pub(crate) fn inspect(image: &Image) -> Value {
         "RepoDigests": names(&image.repo_digests),
         "Parent": "",
         "Comment": image.docker.comment,
-        "Created": time(image.created),
+        "Created": image.created.map_or_else(|| time(None), |created| created.to_string()),
         "DockerVersion": image.docker.docker_version,
         "Author": image.config.author().clone().unwrap_or_default(),
         "Config": wire_config,
