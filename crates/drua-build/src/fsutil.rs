@@ -34,9 +34,9 @@ pub(crate) fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
-/// Opens a directory by a trusted path.
+/// Opens a directory by a trusted path, which may end in a link of ours: the store has short ones to its layers.
 pub(crate) fn open_dir(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::openat(rustix::fs::CWD, path, DIRECTORY, Mode::empty())?)
+    Ok(rustix::fs::openat(rustix::fs::CWD, path, DIRECTORY - OFlags::NOFOLLOW, Mode::empty())?)
 }
 
 /// Opens a subdirectory.
