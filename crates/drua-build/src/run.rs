@@ -338,7 +338,6 @@ impl StageBuild<'_, '_> {
     }
 
     /// What a bind mount shows: files of a chain or of the host, and their digest.
-    #[expect(clippy::type_complexity, reason = "one of two places, and the digest of what is there")]
     fn bound(
         &mut self,
         from: Option<&str>,

@@ -142,7 +142,7 @@ fn large_image() -> Image {
         for file in 0..FILES {
             let mut content = String::with_capacity(FILE_BYTES + 20);
             while content.len() < FILE_BYTES {
-                content += &format!("{:x} ", next() & 0xffff);
+                content.extend(format!("{:x} ", next() & 0xffff).chars());
             }
             rootfs = rootfs.file(&format!("layer{layer}/{}/{file}", file % 50), 0o644, &content);
         }

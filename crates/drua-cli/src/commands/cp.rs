@@ -57,8 +57,8 @@ impl<'a> End<'a> {
 impl Cp {
     pub(super) async fn run(self, ctx: &Context) -> Outcome {
         match (End::of(&self.source), End::of(&self.target)) {
-            (End::Container(name, path), End::Local(target)) => self.from_container(ctx, name, path, target).await?,
-            (End::Local(source), End::Container(name, path)) => self.to_container(ctx, source, name, path).await?,
+            (End::Container(name, path), End::Local(target)) => self.copy_out(ctx, name, path, target).await?,
+            (End::Local(source), End::Container(name, path)) => self.copy_in(ctx, source, name, path).await?,
             (End::Container(..), End::Container(..)) => {
                 return Err(Failure::message("copying between containers is not supported"));
             }
@@ -70,7 +70,7 @@ impl Cp {
         Ok(exit::OK)
     }
 
-    async fn from_container(&self, ctx: &Context, name: &str, path: &str, target: &str) -> Result<(), Failure> {
+    async fn copy_out(&self, ctx: &Context, name: &str, path: &str, target: &str) -> Result<(), Failure> {
         let client = ctx.client().await?;
         let mut path = path.to_owned();
         if self.follow_link {
@@ -104,7 +104,7 @@ impl Cp {
         finish(tar)
     }
 
-    async fn to_container(&self, ctx: &Context, source: &str, name: &str, path: &str) -> Result<(), Failure> {
+    async fn copy_in(&self, ctx: &Context, source: &str, name: &str, path: &str) -> Result<(), Failure> {
         let client = ctx.client().await?;
         if source == "-" {
             let body = super::load::body(std::io::stdin(), ByteProgress::new(&ctx.ui, "copying", None));

@@ -222,11 +222,11 @@ impl Viz {
             if self.image {
                 add("image", vec![service.image_name(&project.name, name)]);
             }
-            let _ = write!(text, "{pad}\"{name}\" [style=\"filled\" label=<{label}>];\n");
+            let _ = writeln!(text, "{pad}\"{name}\" [style=\"filled\" label=<{label}>];");
         }
         for (name, service) in &project.services {
             for dependency in service.depends_on.keys() {
-                let _ = write!(text, "{pad}\"{name}\" -> \"{dependency}\";\n");
+                let _ = writeln!(text, "{pad}\"{name}\" -> \"{dependency}\";");
             }
         }
         ctx.ui.line(&(text + "}"))?;
