@@ -24,8 +24,8 @@ use super::report;
 use super::{CreateOptions, Sandbox, Stdio, terminal};
 use crate::cgroup::{Cgroup, CgroupError};
 
-/// Creates a container whose init is a child of this process, confined, and waits for [`Sandbox::start`]. Takes about
-/// a millisecond and a half, during which it blocks.
+/// Creates a container whose init is a child of this process, confined, and waits for [`Sandbox::start`]. Takes
+/// some milliseconds, during which it blocks.
 ///
 /// The process must have one thread, since the child runs on as a copy of it. It becomes non-dumpable, so that processes in
 /// the container cannot look into it.
