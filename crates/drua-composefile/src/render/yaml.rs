@@ -206,8 +206,13 @@ fn is_timestamp(text: &str) -> bool {
 
 fn double_quoted(text: &str) -> String {
     let mut out = String::from('"');
+    // Go's encoder looks for a byte order mark at the start of the text whenever it looks at one of its characters.
+    let escapes_all = text.starts_with('\u{feff}');
     for c in text.chars() {
         match c {
+            c if escapes_all && c.is_ascii() => {
+                let _ = write!(out, "\\x{:02X}", u32::from(c));
+            }
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),

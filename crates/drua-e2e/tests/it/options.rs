@@ -73,7 +73,6 @@ fn contradictions_are_refused() {
         (&["--ipc", "container:other"], "non-shareable IPC"),
         (&["--volumes-from", "nobody"], "No such container: nobody"),
         (&["--log-driver", "asdf"], "no log driver named 'asdf' is registered"),
-        (&["--volume-driver", "nope", "-v", "x:/x"], "plugin \"nope\" not found"),
         (&["--device", "/dev/nope"], "error gathering device information"),
         (&["--runtime", "nope"], "unknown or invalid runtime name: nope"),
     ] {

@@ -293,7 +293,7 @@ mod tests {
     fn amounts_look_like_dockers() {
         let line = amount("abc", "Downloading", 1_110_000, 2_219_000);
         let bar = format!("[{}>{}]", "=".repeat(25), " ".repeat(25));
-        assert_eq!(line["progress"], format!("{bar}  1.11MB/2.219MB"));
+        assert_eq!(line["progress"], format!("{bar}   1.11MB/2.219MB"));
         assert_eq!(amount("abc", "Downloading", 0, 0)["progress"], format!("[>{}]       0B/0B", " ".repeat(50)));
         for (bytes, text) in [(999, "999B"), (1000, "1kB"), (32_768, "32.77kB"), (123_456_789, "123.5MB")] {
             assert_eq!(decimal(bytes), text);
