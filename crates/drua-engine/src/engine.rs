@@ -42,6 +42,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<crate::Settings> {
+        self.settings.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
     /// Saves a container's record.
     pub(crate) fn save(&self, container: &Container) -> Result<()> {
         self.db.put(Table::Containers, container.id.as_str(), container)
@@ -175,7 +180,7 @@ impl Engine {
 
     /// The settings in force.
     pub fn settings(&self) -> Arc<crate::Settings> {
-        self.shared.settings.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.shared.settings()
     }
 
     /// Puts other settings in force, for what is created from now on.

@@ -39,6 +39,7 @@ mod pull_layers;
 mod push;
 mod recover;
 mod registry;
+mod runtimes;
 mod settings;
 mod shim;
 mod shim_pool;
@@ -58,6 +59,7 @@ pub use logs::LogQuery;
 pub use pull::{LayerStep, PullEvent, PullImage};
 pub use push::{BlobStep, PushEvent, PushImage};
 pub use registry::Distribution;
+pub use runtimes::{RESERVED as RESERVED_RUNTIMES, Runtime, check as check_runtime, installed as installed_shims};
 pub use settings::Settings;
 pub use shim::{AttachStreams, Attached};
 /// How records of a container's log look, and which of them to read.

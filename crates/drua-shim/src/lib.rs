@@ -23,6 +23,7 @@
 
 mod args;
 mod bootstrap;
+mod bridge;
 mod container;
 mod convert;
 mod delete;

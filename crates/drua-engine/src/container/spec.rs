@@ -11,7 +11,7 @@ use drua_runtime::spec::{
     SeccompMode, Shm,
 };
 use drua_runtime::users;
-use drua_types::{ByteSize, annotations};
+use drua_types::{ByteSize, ForeignShim, annotations};
 
 use super::{
     Config, Container, Device, DeviceLimit, HostConfig, Hull, IpcMode, LogDriver, MountKind, MountPoint, NetworkMode,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::config::EngineConfig;
 use crate::engine::Shared;
-use crate::{Error, Result, layered};
+use crate::{Error, Result, layered, runtimes};
 
 /// Where the shim writes output: Docker's json-file with its limits, or nowhere.
 pub(super) fn output_uri(config: &EngineConfig, container: &Container) -> String {
@@ -70,6 +70,11 @@ pub(super) fn write_bundle(shared: &Shared, container: &Container) -> Result<()>
     let spec = spec::build(&spec, &host).map_err(|error| Error::Spec(Box::new(error)))?;
     let path = bundle.join("config.json");
     let json = serde_json::to_vec(&spec).map_err(|source| Error::Record { what: "runtime specification", source })?;
+    fs_err::write(&path, json).map_err(Error::io("write", &path))?;
+    let Some(foreign) = runtimes::foreign(shared, container)? else { return Ok(()) };
+    let path = bundle.join(ForeignShim::FILE);
+    let json = serde_json::to_vec(&foreign.pack(&bundle)?);
+    let json = json.map_err(|source| Error::Record { what: "runtime", source })?;
     fs_err::write(&path, json).map_err(Error::io("write", &path))
 }
 
@@ -101,7 +106,9 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
     spec.sysctls = sysctls(host);
     spec.ulimits = host.ulimits.iter().map(ulimit).collect();
     spec.resources = resources(&host.resources)?;
-    spec.oom_score_adj = host.oom_score_adj;
+    let foreign = runtimes::foreign(shared, container)?;
+    // Other shims hand their own score down.
+    spec.oom_score_adj = host.oom_score_adj.or(foreign.map(|_| 0));
     spec.no_new_privileges = host.no_new_privileges;
     spec.seccomp = match &host.seccomp {
         Seccomp::Default => SeccompMode::Default,

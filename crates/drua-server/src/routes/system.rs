@@ -2,7 +2,7 @@
 
 use drua_api::models::{Actor, Event as WireEvent};
 use drua_api::{API_VERSION, MIN_API_VERSION};
-use drua_engine::{Engine, Event, Scope, Status};
+use drua_engine::{Engine, Event, Scope, Settings, Status};
 use drua_types::Platform;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, HeaderValue, PRAGMA};
@@ -70,6 +70,25 @@ pub(crate) fn version() -> Reply {
     }))
 }
 
+/// drua's own runtimes, shims on PATH, and what the configuration adds; a later one hides an earlier one.
+fn runtimes(settings: &Settings) -> serde_json::Map<String, Value> {
+    let own = RUNTIMES.iter().map(|name| ((*name).to_owned(), json!({ "path": "drua" })));
+    let installed = drua_engine::installed_shims().into_iter().filter(|(name, _)| !name.contains(".wasm"));
+    let installed = installed.map(|(name, path)| (name, json!({ "path": path })));
+    let configured = settings.runtimes.iter().map(|(name, runtime)| {
+        let mut shown = serde_json::Map::new();
+        if runtime.shim.is_empty() {
+            shown.insert("path".to_owned(), json!(runtime.path));
+            shown.insert("runtimeArgs".to_owned(), json!(runtime.args));
+        } else {
+            shown.insert("runtimeType".to_owned(), json!(runtime.shim));
+            shown.insert("options".to_owned(), json!(runtime.options));
+        }
+        (name.clone(), Value::Object(shown))
+    });
+    own.chain(installed).chain(configured).collect()
+}
+
 pub(crate) async fn info(engine: &Engine) -> Reply {
     let containers = engine.containers();
     let count = |status: Status| containers.iter().filter(|container| container.state.status == status).count();
@@ -79,8 +98,6 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
     let uname = rustix::system::uname();
     let memory = meminfo("MemTotal:");
     let v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    let runtimes: serde_json::Map<String, Value> =
-        RUNTIMES.iter().map(|name| ((*name).to_owned(), json!({ "path": "drua" }))).collect();
     let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let os_field = |key: &str| {
         let line = os.lines().find_map(|line| line.strip_prefix(key));
@@ -89,6 +106,7 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
     let security = ["name=seccomp,profile=builtin", "name=cgroupns"];
     let kernel_limits = wire::create::Kernel::read();
     let settings = engine.settings();
+    let runtimes = runtimes(&settings);
     let mut info = json!({
         "ID": engine.config().data_root.display().to_string(),
         "Containers": containers.len(),
