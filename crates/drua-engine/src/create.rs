@@ -94,10 +94,9 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
     check(&config, &request.host)?;
     check_ipc(shared, &request.host.ipc_mode)?;
     config.healthcheck = health::merge(config.healthcheck.take(), image.docker.healthcheck.as_ref().map(own_check));
-    let checked =
-        config.healthcheck.as_ref().is_some_and(|check| check.test.first().is_some_and(|kind| kind != "NONE"));
-    if checked && matches!(hull, Hull::Wasm(_)) {
-        let warning = "A WebAssembly container has no other processes, so its health check cannot be run. It has no health status: probe its published port from outside instead.";
+    let check = health::Check::parse(&config);
+    if matches!(hull, Hull::Wasm(_)) && check.is_some_and(|check| check.into_question().is_none()) {
+        let warning = "A WebAssembly container has no other processes, so its health check cannot be run and it has no health status. Make the check a URL: --health-cmd http://localhost:8080/, or tcp://localhost:8080.";
         warnings.push(warning.to_owned());
     }
     let layers = shared.store.layers(&image).map_err(Error::image("unpack the image"))?;

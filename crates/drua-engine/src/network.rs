@@ -101,6 +101,10 @@ pub struct EndpointRequest {
     pub mac: Option<String>,
     /// Legacy links (`container:alias`).
     pub links: Vec<String>,
+    /// The network with the highest one carries the default route.
+    pub gw_priority: i64,
+    /// Name of the interface in the container; `None` is `eth` and the next free number.
+    pub ifname: Option<String>,
 }
 
 /// A running container's place in a network.
@@ -441,8 +445,10 @@ impl Networks {
         plan: Vec<(Arc<Network>, EndpointRequest)>,
         attached: &mut Attached,
     ) -> Result<()> {
-        // The first network with a way out carries the default route and the published ports.
-        let way_out = plan.iter().position(|(network, _)| !network.internal);
+        // The first network with a way out, of those with the highest priority, carries the default route and the
+        // published ports.
+        let outward = plan.iter().enumerate().filter(|(_, (network, _))| !network.internal);
+        let way_out = outward.rev().max_by_key(|(_, (_, request))| request.gw_priority).map(|(index, _)| index);
         let ports = match way_out.and_then(|index| plan.get(index)) {
             Some((network, _)) => self.lease_ports(container, network.ipv6)?,
             None => Vec::new(),
@@ -531,7 +537,7 @@ impl Networks {
         Ok(Endpoint {
             id: ContainerId::random().to_string(),
             network: network.id.clone(),
-            ifname: format!("eth{index}"),
+            ifname: request.ifname.clone().unwrap_or_else(|| format!("eth{index}")),
             address: ipv4.addr().into(),
             prefix_len: ipv4.prefix_len(),
             gateway: gateways().find(IpAddr::is_ipv4),

@@ -158,7 +158,7 @@ async fn serve(config: &DaemonConfig) -> Result<(), DaemonError> {
         }
     }
     let engine = Engine::open(config.engine.clone()).await?;
-    engine.set_settings(config.settings.clone());
+    engine.set_settings(config.settings.clone())?;
     let mut stop = [SignalKind::terminate(), SignalKind::interrupt()]
         .map(|kind| signal(kind).expect("SIGTERM and SIGINT can be handled"));
     tracing::info!(?hosts, "listening");
@@ -196,7 +196,9 @@ fn reload_settings(config: &DaemonConfig, engine: &Engine) {
     match reload() {
         Ok(settings) => {
             tracing::info!(?settings, "configuration reloaded");
-            engine.set_settings(settings);
+            if let Err(error) = engine.set_settings(settings) {
+                tracing::error!(error = drua_types::error_chain(&error), "the configuration is not reloaded");
+            }
         }
         Err(error) => tracing::error!(error, "the configuration is not reloaded"),
     }

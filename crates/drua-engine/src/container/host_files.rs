@@ -8,7 +8,7 @@ use std::path::Path;
 
 use drua_net::dns::{HostResolver, host_resolver};
 
-use super::{Container, NetworkMode};
+use super::{Container, NetworkMode, links};
 use crate::engine::Shared;
 use crate::network::{Networks, PREDEFINED};
 use crate::{Error, Result};
@@ -60,24 +60,12 @@ fn hosts_text(container: &Container, networks: &Networks) -> String {
     text
 }
 
-/// Lines for linked containers, which must run: `container[:alias]`, on the default network and on user networks.
+/// Lines for linked containers.
 fn links_text(shared: &Shared, container: &Container) -> Result<String> {
-    let on_default = container.host.links.iter().map(|link| (PREDEFINED[0], link));
-    let on_others = container
-        .requests
-        .iter()
-        .flat_map(|(network, request)| request.links.iter().map(|link| (network.as_str(), link)));
     let mut text = String::new();
-    for (network, link) in on_default.chain(on_others) {
-        let (name, alias) = link.split_once(':').unwrap_or((link, link));
-        let (name, alias) = (name.trim_start_matches('/'), alias.rsplit('/').next().unwrap_or(alias));
-        let other = shared.registry.find(name)?.snapshot();
-        let Some(endpoint) = other.endpoints.get(network).filter(|_| other.state.status.is_running()) else {
-            let message =
-                format!("Cannot link to a non running container: /{} AS /{}/{alias}", other.name, container.name);
-            return Err(Error::Conflict(message));
-        };
-        let _ = writeln!(text, "{}\t{alias} {} {}", endpoint.address, other.id.short(), other.name);
+    for link in links::of(shared, container)? {
+        let (alias, other) = (&link.alias, &link.other);
+        let _ = writeln!(text, "{}\t{alias} {} {}", link.address, other.id.short(), other.name);
     }
     Ok(text)
 }

@@ -6,6 +6,8 @@ mod config;
 pub(crate) mod exec;
 pub(crate) mod health;
 mod host_files;
+mod links;
+mod probe;
 pub(crate) mod host_mounts;
 pub mod log_attributes;
 mod spec;

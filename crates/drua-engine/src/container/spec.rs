@@ -15,7 +15,7 @@ use drua_types::{ByteSize, ForeignShim, annotations};
 
 use super::{
     Config, Container, Device, DeviceLimit, HostConfig, Hull, IpcMode, LogDriver, MountKind, MountPoint, NetworkMode,
-    NsMode, ReadOnlyDepth, Resources, Seccomp, host_files, host_mounts,
+    NsMode, ReadOnlyDepth, Resources, Seccomp, host_files, host_mounts, links,
 };
 use crate::config::EngineConfig;
 use crate::engine::Shared;
@@ -88,6 +88,11 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
     spec.user = users::resolve(&config.user, &host.group_add, &file("/etc/passwd"), &file("/etc/group"))
         .map_err(|error| Error::Invalid(error.to_string()))?;
     spec.env = environment(config, &spec.user.home);
+    // The container's own variables win.
+    let linked = links::environment(shared, container)?;
+    let own: Vec<String> = std::mem::take(&mut spec.env);
+    let is_own = |variable: &str| own.iter().any(|known| known.split('=').next() == variable.split('=').next());
+    spec.env = linked.into_iter().filter(|variable| !is_own(variable)).chain(own.iter().cloned()).collect();
     spec.cwd = if config.working_dir.is_empty() { "/".to_owned() } else { config.working_dir.clone() };
     spec.tty = config.tty;
     spec.hostname = (!host.uts_host).then(|| config.hostname.clone());

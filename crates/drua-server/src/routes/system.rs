@@ -335,7 +335,7 @@ pub(crate) async fn disk_usage(engine: Engine) -> Reply {
 }
 
 /// Bytes of all files below a directory, hard links counted each time.
-fn tree_size(dir: &std::path::Path) -> u64 {
+pub(super) fn tree_size(dir: &std::path::Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => tree_size(&entry.path()),

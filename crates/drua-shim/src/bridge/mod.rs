@@ -26,6 +26,7 @@ use containerd_shim_protos::ttrpc::asynchronous::transport::Listener;
 use drua_types::ForeignShim;
 use tokio::net::UnixListener;
 
+use crate::io::their_log;
 use crate::reaper::{Reaper, reap_orphans};
 use crate::serve::{Setup, connections};
 use crate::service::methods;
@@ -57,6 +58,7 @@ pub(crate) async fn serve(setup: Setup, runtime: ForeignShim) -> io::Result<()> 
     let events_path = sockets::path_for(&places.bundle, "events.sock", Path::new(""), &namespace, &id);
     let bound = sockets::bind(&events_path).map_err(io::Error::other)?;
     let events = EventsServer::start(bound).await?;
+    their_log(&places.bundle).map_err(io::Error::other)?;
     let subject = Subject { runtime, namespace, id, bundle: places.bundle.clone() };
     let bridge = Arc::new(Bridge::new(subject, places, events_path.clone(), events.oom.clone()));
     let listener = Listener::new(connections(UnixListener::from_std(listener)?));

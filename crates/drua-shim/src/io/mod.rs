@@ -33,7 +33,7 @@ use tokio::task::JoinHandle;
 use crate::fd::{Reader, Writer};
 pub(crate) use attach::ExecWirings;
 pub(crate) use exec::ExecIo;
-pub(crate) use relay::{Feed, Relay};
+pub(crate) use relay::{Feed, Relay, their_log};
 use log::Log;
 use output::Output;
 use sink::Sink;

@@ -6,6 +6,7 @@
 //!   their shim ◄────── stdin ─────── FIFO ◄─── Feed ◄──── io.sock
 //! ```
 
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,22 @@ pub(crate) struct Relay {
     source: Source,
     stdin_once: bool,
     terminal: bool,
+}
+
+/// Has what their shim writes to its log, the FIFO `log` in the bundle, come out of our own. It opens that before anything
+/// else and ends without it. The task ends with the runtime.
+pub(crate) fn their_log(bundle: &Path) -> Result<(), IoError> {
+    let path = make(&bundle.join("log"))?;
+    // For writing, too: there is no end when one of their processes closes it.
+    let reader = Reader::new(open(&path, OFlags::RDWR)?).map_err(failed("watch the FIFO", &path))?;
+    tokio::spawn(async move {
+        let mut chunk = vec![0; 4096];
+        while let Ok(length @ 1..) = reader.read(&mut chunk).await {
+            // Nobody to tell when our own log is full.
+            let _ = std::io::stderr().write_all(&chunk[..length]);
+        }
+    });
+    Ok(())
 }
 
 /// What runs once clients can come.
