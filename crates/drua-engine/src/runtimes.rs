@@ -124,7 +124,8 @@ impl Foreign {
     /// What the container's bundle says of it. `dir` is the bundle, where a program with arguments gets a script. Blocking.
     pub(crate) fn pack(&self, dir: &Path) -> Result<ForeignShim> {
         let mut shim = ForeignShim::new(self.program.clone());
-        let is_runc = self.kind == RUNC_SHIM || self.program.file_name().is_some_and(|name| name == "containerd-shim-runc-v2");
+        let is_runc =
+            self.kind == RUNC_SHIM || self.program.file_name().is_some_and(|name| name == "containerd-shim-runc-v2");
         let text = |name: &str| option(&self.runtime.options, name).and_then(Value::as_str).map(str::to_owned);
         if is_runc {
             let flag = |name: &str| option(&self.runtime.options, name).and_then(Value::as_bool).unwrap_or_default();
@@ -241,7 +242,14 @@ mod tests {
             ("wasmtime", own(Some(Flavor::Wasmtime))),
             ("io.containerd.wasmedge.v1", own(Some(Flavor::WasmEdge))),
             ("mine", Choice::Foreign(Foreign { program: shim.clone(), kind: shim_path.clone(), runtime: configured })),
-            (&shim_path, Choice::Foreign(Foreign { program: shim.clone(), kind: shim_path.clone(), runtime: Runtime::default() })),
+            (
+                &shim_path,
+                Choice::Foreign(Foreign {
+                    program: shim.clone(),
+                    kind: shim_path.clone(),
+                    runtime: Runtime::default(),
+                }),
+            ),
         ] {
             assert_eq!(choose(name, &known).expect(name), expected, "{name}");
         }
@@ -265,14 +273,18 @@ mod tests {
         let packed = of(RUNC_SHIM, Runtime { options, ..Runtime::default() }).pack(dir.path()).expect("packed");
         let packed = packed.options.expect("options");
         let read = RuncOptions::parse_from_bytes(&packed.value).expect("a message");
-        assert_eq!((packed.type_url.as_str(), read.binary_name.as_str()), ("containerd.runc.v1.Options", "/usr/bin/crun"));
+        assert_eq!(
+            (packed.type_url.as_str(), read.binary_name.as_str()),
+            ("containerd.runc.v1.Options", "/usr/bin/crun")
+        );
         let args = vec!["--debug".to_owned(), "it's".to_owned()];
         let program = Runtime { path: "/usr/bin/crun".into(), args, ..Runtime::default() };
         let packed = of(RUNC_SHIM, program).pack(dir.path()).expect("packed").options.expect("options");
         let read = RuncOptions::parse_from_bytes(&packed.value).expect("a message");
         let script = std::fs::read_to_string(read.binary_name).expect("a script");
         assert_eq!(script, "#!/bin/sh\nexec '/usr/bin/crun' '--debug' 'it'\\''s' \"$@\"\n");
-        let options = serde_json::json!({ "TypeUrl": "io.containerd.runsc.v1.options", "ConfigPath": "/etc/runsc.toml" });
+        let options =
+            serde_json::json!({ "TypeUrl": "io.containerd.runsc.v1.options", "ConfigPath": "/etc/runsc.toml" });
         let options = options.as_object().cloned().unwrap_or_default();
         let packed = of("io.containerd.runsc.v1", Runtime { options, ..Runtime::default() }).pack(dir.path());
         let packed = packed.expect("packed").options.expect("options");

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use drua_engine::{RESERVED_RUNTIMES, Runtime, Settings};
 use drua_engine::container::Ulimit;
+use drua_engine::{RESERVED_RUNTIMES, Runtime, Settings};
 use drua_types::{ByteSize, Hint};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -330,7 +330,9 @@ impl FileConfig {
                 return invalid("runtimes", error.to_string());
             }
         }
-        if let Some(Err(error)) = self.default_runtime.as_deref().map(|name| drua_engine::check_runtime(name, &runtimes)) {
+        if let Some(Err(error)) =
+            self.default_runtime.as_deref().map(|name| drua_engine::check_runtime(name, &runtimes))
+        {
             return invalid("default-runtime", error.to_string());
         }
         if let Some(SizeEntry::Text(text)) = &self.default_shm_size

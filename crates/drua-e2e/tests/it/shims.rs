@@ -41,7 +41,8 @@ fn their_containers_run_under_all_names() {
     let Some(daemon) = with_runc() else { return };
     for name in [RUNC, "mine", "typed", "path"] {
         let script = "echo out; echo err >&2; cat; exit 3";
-        let run = daemon.docker(["run", "--rm", "-i", "--runtime", name, "busybox", "sh", "-c", script]).input("in\n").run();
+        let run =
+            daemon.docker(["run", "--rm", "-i", "--runtime", name, "busybox", "sh", "-c", script]).input("in\n").run();
         run.exits(3).prints("out\nin\n").complains("err");
     }
     run(&daemon, &["--rm", "busybox", "nope"]).exits(127).complains("executable file not found");

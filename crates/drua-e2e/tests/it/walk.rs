@@ -67,7 +67,10 @@ fn a_running_container_is_looked_at_and_changed() {
     assert!(ok(d, &["port", "box"]).starts_with("80/tcp -> 127.0.0.1:"));
     assert_eq!(ok(d, &["stats", "--no-stream", "--format", "{{.Name}}", "box"]), "box");
     assert_eq!(ok(d, &["exec", "box", "echo", "hi"]), "hi");
-    assert_eq!(ok(d, &["exec", "-e", "A=b", "-w", "/tmp", "-u", "1:2", "box", "sh", "-c", "echo $A $PWD $(id -u):$(id -g)"]), "b /tmp 1:2");
+    assert_eq!(
+        ok(d, &["exec", "-e", "A=b", "-w", "/tmp", "-u", "1:2", "box", "sh", "-c", "echo $A $PWD $(id -u):$(id -g)"]),
+        "b /tmp 1:2"
+    );
     d.docker(["exec", "box", "sh", "-c", "exit 9"]).run().exits(9);
     d.docker(["exec", "-i", "box", "cat"]).input("x").run().prints("x").exits(0);
     d.docker(["exec", "box", "nope"]).run().exits(127);
@@ -116,7 +119,10 @@ fn files_go_in_and_out() {
     assert_eq!(ok(d, &["run", "--rm", "imported:1"]), "content");
     let committed = ok(d, &["commit", "-m", "why", "-c", "ENV C=d", "box", "committed:1"]);
     assert!(committed.starts_with("sha256:"));
-    assert_eq!(ok(d, &["run", "--rm", "--entrypoint", "", "committed:1", "sh", "-c", "cat /tmp/to; echo $C"]), "content\nd");
+    assert_eq!(
+        ok(d, &["run", "--rm", "--entrypoint", "", "committed:1", "sh", "-c", "cat /tmp/to; echo $C"]),
+        "content\nd"
+    );
     assert!(ok(d, &["history", "--format", "{{.Comment}}", "committed:1"]).contains("why"));
     ok(d, &["rm", "-f", "box"]);
 }
@@ -213,5 +219,9 @@ fn a_dockerfile_is_built() {
     assert!(run.ok().starts_with("sha256:"), "{run}");
     assert_eq!(ok(d, &["run", "--rm", "built"]), "copied\nme");
     std::fs::write(context.join("Dockerfile"), "FROM busybox\nRUN exit 3\n").unwrap();
-    d.docker(["build", context.to_str().unwrap()]).env("DOCKER_BUILDKIT", "0").run().exits(3).complains("returned a non-zero code: 3");
+    d.docker(["build", context.to_str().unwrap()])
+        .env("DOCKER_BUILDKIT", "0")
+        .run()
+        .exits(3)
+        .complains("returned a non-zero code: 3");
 }

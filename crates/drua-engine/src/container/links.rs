@@ -63,8 +63,11 @@ fn variables(link: &Link, own_name: &str) -> Vec<String> {
     let ip = link.address;
     let url = |port: &Port| format!("{}://{ip}:{}", port.protocol, port.number);
     let key = |port: &Port| format!("{alias}_PORT_{}_{}", port.number, port.protocol.to_string().to_uppercase());
-    let mut variables: Vec<String> = ports.first().map(|port| format!("{alias}_PORT={}", url(port))).into_iter().collect();
-    for range in ports.chunk_by(|one, next| one.protocol == next.protocol && one.number.checked_add(1) == Some(next.number)) {
+    let mut variables: Vec<String> =
+        ports.first().map(|port| format!("{alias}_PORT={}", url(port))).into_iter().collect();
+    for range in
+        ports.chunk_by(|one, next| one.protocol == next.protocol && one.number.checked_add(1) == Some(next.number))
+    {
         if let [first, .., last] = range {
             let key = key(first);
             variables.push(format!("{key}_START={}", url(first)));

@@ -31,7 +31,9 @@ pub(crate) enum ForeignError {
     },
     #[error("the shim `{program}` did not start ({status}): {message}")]
     Start { program: PathBuf, status: std::process::ExitStatus, message: String },
-    #[error("the shim `{program}` speaks {protocol}, and drua speaks ttrpc over unix sockets: use a version of the shim that does")]
+    #[error(
+        "the shim `{program}` speaks {protocol}, and drua speaks ttrpc over unix sockets: use a version of the shim that does"
+    )]
     Protocol { program: PathBuf, protocol: String },
     #[error("the shim `{program}` cannot be reached at `{address}`")]
     Connect {

@@ -97,9 +97,8 @@ impl Relay {
             let writer = Writer::new(open(&path, OFlags::RDWR)?).map_err(failed("watch the FIFO", &path))?;
             (relay.stdin, relay.writer) = (text(&path), Some(writer));
         }
-        let reader = |path: &PathBuf| {
-            Reader::new(open(path, OFlags::RDONLY)?).map_err(failed("watch the FIFO", path)).map(Some)
-        };
+        let reader =
+            |path: &PathBuf| Reader::new(open(path, OFlags::RDONLY)?).map_err(failed("watch the FIFO", path)).map(Some);
         let path = fifo("stdout")?;
         (relay.stdout, relay.streams[0]) = (text(&path), reader(&path)?);
         if !request.terminal {
@@ -110,11 +109,7 @@ impl Relay {
     }
 
     /// Starts to read, and serves the clients of a container and of its execs at `listener`.
-    pub(crate) fn launch(
-        self,
-        listener: StdUnixListener,
-        execs: ExecWirings,
-    ) -> Result<(Relayed, Attach), IoError> {
+    pub(crate) fn launch(self, listener: StdUnixListener, execs: ExecWirings) -> Result<(Relayed, Attach), IoError> {
         let setup = |err| IoError::Setup { action: "listen for clients", err };
         let listener = UnixListener::from_std(listener).map_err(setup)?;
         let (relayed, wiring) = self.run();
@@ -137,11 +132,8 @@ impl Relay {
         let (input, queue) = stdin::queue();
         let terminal = self.terminal;
         let feed = self.writer.map(|writer| Feed { writer, queue, terminal });
-        let wiring = Wiring {
-            registrations,
-            input: feed.is_some().then_some(input),
-            stdin_once: self.stdin_once && !terminal,
-        };
+        let wiring =
+            Wiring { registrations, input: feed.is_some().then_some(input), stdin_once: self.stdin_once && !terminal };
         let drain = Drain { feeding: Vec::new(), exited, output: tokio::spawn(output.run()) };
         (Relayed { drain, feed }, wiring)
     }
