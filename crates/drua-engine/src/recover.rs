@@ -89,7 +89,7 @@ impl Engine {
             blocking::beside(move || store.sweep_images());
         }
         let shims = engine.shared.shims.clone();
-        blocking::beside(move || shims.refill());
+        blocking::beside(move || shims.warm());
         let background = engine.clone();
         tokio::spawn(async move {
             for (id, due) in to_start {

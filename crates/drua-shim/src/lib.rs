@@ -41,11 +41,11 @@ mod service;
 mod sockets;
 mod state;
 mod task;
+mod template;
 mod workload;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use containerd_shim_protos::protobuf::{Message, MessageField};
@@ -55,6 +55,7 @@ use tracing::level_filters::LevelFilter;
 use args::{Action, Args, ArgsError};
 use bootstrap::StartError;
 use delete::DeleteError;
+use template::TemplateError;
 
 /// The name under which containerd knows this runtime.
 const RUNTIME: &str = "io.containerd.drua.v1";
@@ -65,6 +66,8 @@ enum MainError {
     Args(#[from] ArgsError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     #[error(transparent)]
     Delete(#[from] DeleteError),
     #[error("cannot speak with the caller")]
@@ -92,17 +95,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), MainError> {
     log_to_stderr(args.debug);
     match args.action {
         Action::Start => bootstrap::start(&args)?,
-        Action::Park => {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line)?;
-            // The end of input is the end of the daemon: nobody needs us.
-            if !line.is_empty() {
-                let args = args.unpark(&line)?;
-                // As if it had been started there.
-                std::env::set_current_dir(args.bundle.as_deref().unwrap_or(Path::new("/")))?;
-                bootstrap::start(&args)?;
-            }
-        }
+        Action::Template => template::run(&args)?,
         Action::Delete => print(&delete::delete(&args)?)?,
         Action::Info => print(&info())?,
         Action::Version => {

@@ -63,6 +63,8 @@ use crate::wasm::WasmArgs;
 
 /// Every command, with its options.
 #[derive(Debug, clap::Subcommand)]
+// Only the command that is called gets its options: building those of all takes longer than what most commands do.
+#[command(defer = true)]
 pub(crate) enum Command {
     Run(Box<run::Run>),
     Create(Box<create::Create>),

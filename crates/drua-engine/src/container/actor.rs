@@ -252,7 +252,7 @@ impl Actor {
         let _files = self.shared.leases.own(&self.container.id).await;
         let started = self.try_start().await;
         let shims = self.shared.shims.clone();
-        blocking::beside(move || shims.refill());
+        blocking::beside(move || shims.warm());
         match started {
             Ok((shim, pid)) => {
                 // Whatever else fails from here on, its end must not be missed.

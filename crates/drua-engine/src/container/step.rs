@@ -115,7 +115,7 @@ impl Engine {
         let result = run.run(step, output, cancel).await;
         run.clean().await;
         let shims = shared.shims.clone();
-        blocking::beside(move || shims.refill());
+        blocking::beside(move || shims.warm());
         result
     }
 }
