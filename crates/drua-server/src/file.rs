@@ -50,7 +50,6 @@ pub struct FileConfig {
     pub network_prefix: Option<String>,
     pub registry_mirrors: Vec<String>,
     pub runtimes: BTreeMap<String, RuntimeEntry>,
-    pub shutdown_timeout: Option<i64>,
     pub storage_driver: Option<String>,
     pub tls: Option<bool>,
     pub tlscacert: Option<PathBuf>,
@@ -183,7 +182,7 @@ impl Hint for FileError {
     }
 }
 
-const KNOWN: [&str; 36] = [
+const KNOWN: [&str; 35] = [
     "bridge",
     "cgroup-parent",
     "data-root",
@@ -212,7 +211,6 @@ const KNOWN: [&str; 36] = [
     "network-prefix",
     "registry-mirrors",
     "runtimes",
-    "shutdown-timeout",
     "storage-driver",
     "tls",
     "tlscacert",
@@ -223,7 +221,7 @@ const KNOWN: [&str; 36] = [
 ];
 
 /// Keys of Docker's that mean something which drua does otherwise, and what to do about it.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("authorization-plugins", "drua has no plugins: put a proxy in front of the socket"),
     ("bip", "give the default bridge its addresses with `default-address-pools`"),
     ("containerd", "drua needs no containerd: remove the key"),
@@ -237,6 +235,7 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("metrics-addr", "drua has no metrics endpoint: remove the key"),
     ("seccomp-profile", "give containers a profile with `--security-opt seccomp=<file>`"),
     ("selinux-enabled", "drua applies no SELinux labels: remove the key"),
+    ("shutdown-timeout", "containers go on when the daemon ends, and nothing waits for them: remove the key"),
     ("storage-opts", "drua's storage has no options: remove the key"),
     ("userns-remap", "drua does not remap users: remove the key"),
     ("features", "drua has no feature switches: remove the key"),

@@ -32,7 +32,7 @@ fn with_runc() -> Option<Daemon> {
     Some(daemon)
 }
 
-fn run<'a>(daemon: &Daemon, options: &[&'a str]) -> drua_e2e::Run {
+fn run(daemon: &Daemon, options: &[&str]) -> drua_e2e::Run {
     daemon.docker(["run", "--runtime", RUNC].into_iter().chain(options.iter().copied())).run()
 }
 
