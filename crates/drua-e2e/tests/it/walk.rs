@@ -51,7 +51,9 @@ fn containers_from_create_to_rm() {
     fails(d, &["run", "busybox", "nope"], 127, "exec: \"nope\": executable file not found in $PATH");
     fails(d, &["run", "busybox", "/etc"], 126, "");
     d.docker(["run", "--rm", "-i", "busybox", "cat"]).input("in\n").run().prints("in\n").exits(0);
-    d.docker(["run", "--rm", "busybox", "sh", "-c", "kill -9 $$"]).run().exits(137);
+    ok(d, &["run", "-d", "--name", "box", "busybox", "sleep", "1000"]);
+    assert_eq!(ok(d, &["kill", "box"]), "box");
+    assert_eq!(ok(d, &["wait", "box"]), "137");
 }
 
 #[test]
@@ -85,8 +87,8 @@ fn a_running_container_is_looked_at_and_changed() {
     assert_eq!(ok(d, &["unpause", "box"]), "box");
     fails(d, &["unpause", "box"], 1, "is not paused");
     assert_eq!(ok(d, &["restart", "-t", "5", "box"]), "box");
-    wait_for_status(d, "box", "running");
-    assert_eq!(ok(d, &["kill", "-s", "USR1", "box"]), "box");
+    wait::until("the trap", SOON, || ok(d, &["logs", "box"]).lines().count() >= 2);
+    assert_eq!(ok(d, &["kill", "-s", "TERM", "box"]), "box");
     wait_for_status(d, "box", "exited");
     fails(d, &["kill", "box"], 1, "is not running");
     assert_eq!(ok(d, &["start", "box"]), "box");
@@ -142,7 +144,7 @@ fn images_are_named_saved_and_removed() {
     assert_eq!(ok(d, &["run", "--rm", "name:tag", "echo", "still"]), "still");
     ok(d, &["create", "--name", "user", "name:tag"]);
     ok(d, &["rmi", "busybox:latest", "busybox:test"]);
-    fails(d, &["rmi", "name:tag"], 1, "must be forced");
+    fails(d, &["rmi", "name:tag"], 1, "(must force) - container");
     ok(d, &["rm", "user"]);
     ok(d, &["rmi", "name:tag"]);
     assert_eq!(ok(d, &["images", "-q"]), "");

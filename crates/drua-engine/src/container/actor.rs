@@ -21,7 +21,7 @@ use super::{
 };
 use crate::engine::Shared;
 use crate::events::Scope;
-use crate::network::EndpointRequest;
+use crate::network::{EndpointRequest, PREDEFINED};
 use crate::shim::{AttachStreams, Attached, CreateTask, Exit, Shim};
 use crate::{Error, Result, blocking};
 
@@ -577,7 +577,12 @@ impl Actor {
             let endpoint =
                 blocking::run(move || shared.networks.connect(&shared.config, &container, &network, &wanted)).await?;
             self.emit_network("connect", &name, &endpoint.network);
+            let resolved = self.container.endpoints.keys().any(|name| name != PREDEFINED[0]);
             self.container.endpoints.insert(name.clone(), endpoint);
+            if !resolved && name != PREDEFINED[0] {
+                let (shared, container) = (self.shared.clone(), self.container.clone());
+                blocking::run(move || host_files::rewrite_resolv_conf(&shared, &container)).await?;
+            }
         }
         self.container.requests.insert(name, request);
         self.commit()

@@ -33,6 +33,13 @@ pub(super) fn write(shared: &Shared, container: &Container) -> Result<()> {
     put(&resolv_conf, &resolv_conf_text(container, &host_resolver()))
 }
 
+/// Writes the running container's /etc/resolv.conf anew: it is on its first network with names now. Blocking.
+pub(super) fn rewrite_resolv_conf(shared: &Shared, container: &Container) -> Result<()> {
+    let path = shared.config.container_dir(&container.id).join(NAMES[2]);
+    // In place: the container sees this very file.
+    fs_err::write(&path, resolv_conf_text(container, &host_resolver())).map_err(Error::io("write", &path))
+}
+
 fn hosts_text(container: &Container, networks: &Networks) -> String {
     if container.host.network_mode == NetworkMode::Host {
         return std::fs::read_to_string("/etc/hosts").unwrap_or_default();

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::foreign::{Foreign, Subject};
 use crate::bootstrap::Places;
-use crate::container::{load_spec, root_path};
+use crate::container::{load_spec, root_path, runtime_dir};
 use crate::error::TaskError;
 use crate::exit::Exit;
 use crate::io::{Attach, Drain, ExecWirings, Feed, IoRequest, Relay};
@@ -188,7 +188,12 @@ impl End {
             Ok(exit) => exit,
             Err(error) => {
                 tracing::warn!(%error, "their shim went away before the container ended");
-                let status = self.subject.delete().map(|deleted| deleted.exit_status).filter(|&status| status != 0);
+                let deleted = self.subject.delete();
+                // Where that has killed nobody.
+                if let Err(error) = drua_runtime::sandbox::destroy(&runtime_dir(&self.subject.bundle), &self.cgroup) {
+                    tracing::warn!(error = error_chain(&error), "the container's processes may still run");
+                }
+                let status = deleted.map(|deleted| deleted.exit_status).filter(|&status| status != 0);
                 let status = status.unwrap_or(codes::from_signal(9));
                 Exit { status, exited_at: Timestamp::now(), oom_killed: false }
             }
