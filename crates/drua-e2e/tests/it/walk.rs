@@ -75,7 +75,8 @@ fn a_running_container_is_looked_at_and_changed() {
     );
     d.docker(["exec", "box", "sh", "-c", "exit 9"]).run().exits(9);
     d.docker(["exec", "-i", "box", "cat"]).input("x").run().prints("x").exits(0);
-    d.docker(["exec", "box", "nope"]).run().exits(127);
+    // 126 from older ones.
+    assert!(matches!(d.docker(["exec", "box", "nope"]).run().code(), Some(126 | 127)));
     d.docker(["exec", "box", "/etc"]).run().exits(126);
     ok(d, &["exec", "-d", "box", "touch", "/made"]);
     wait::until("the detached exec", SOON, || d.docker(["exec", "box", "test", "-e", "/made"]).run().code() == Some(0));
