@@ -108,6 +108,7 @@ pub fn run(config: &DaemonConfig) -> Result<(), DaemonError> {
         return Err(DaemonError::DataRoot(config.engine.data_root.clone()));
     }
     let _lock = lock(&config.engine.data_root)?;
+    drua_engine::raise_open_files();
     // One thread routes, waits and answers; whatever takes time runs on the blocking pool. Fewer threads, less memory and
     // no hand-over between cores for requests that take microseconds.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DaemonError::Runtime)?;

@@ -14,6 +14,7 @@ mod config;
 mod containerd;
 mod contract;
 mod crash;
+mod crowds;
 mod exec;
 mod faults;
 mod files;
