@@ -11,7 +11,7 @@ use drua_runtime::spec::{
     SeccompMode, Shm,
 };
 use drua_runtime::users;
-use drua_types::{ByteSize, annotations};
+use drua_types::{ByteSize, ContainerId, annotations};
 
 use super::{
     Config, Container, Device, DeviceLimit, HostConfig, Hull, IpcMode, LogDriver, MountKind, MountPoint, NetworkMode,
@@ -56,15 +56,20 @@ fn percent_encoded(bytes: &[u8]) -> String {
     text
 }
 
-/// Makes the bundle directory afresh and writes its `config.json`.
-pub(super) fn write_bundle(shared: &Shared, container: &Container) -> Result<()> {
-    let bundle = shared.config.bundle(&container.id);
+/// Makes the bundle directory afresh. Its shim may start then.
+pub(super) fn make_bundle(config: &EngineConfig, id: &ContainerId) -> Result<()> {
+    let bundle = config.bundle(id);
     let _ = fs_err::remove_dir_all(&bundle);
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(bundle.join("rootfs"))
-        .map_err(Error::io("create", &bundle))?;
+        .map_err(Error::io("create", &bundle))
+}
+
+/// Writes the bundle's `config.json`.
+pub(super) fn write_spec(shared: &Shared, container: &Container) -> Result<()> {
+    let bundle = shared.config.bundle(&container.id);
     let host = HostFacts::read().map_err(|error| Error::Spec(Box::new(error)))?;
     let spec = container_spec(shared, container)?;
     let spec = spec::build(&spec, &host).map_err(|error| Error::Spec(Box::new(error)))?;
