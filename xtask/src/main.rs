@@ -20,6 +20,8 @@ usage: cargo xtask <task>
   demo             start a daemon of its own, bring examples/side-by-side up and prove it (root)
   demo-down        remove everything that the demo made (root)
   bench [ROUNDS]   measure drua beside its peers, print the table and write it to docs/performance.md (root)
+  bench living [ROUNDS]  only exec, start, stop, logs, events, listings; prints the table (root)
+  oracle           run the tests that walk all verbs against Docker's own daemon, dockerd (root)
   lint             rustfmt, clippy with warnings as errors, tidy
   ci               lint, then every test
 ";
@@ -42,8 +44,11 @@ fn run(args: &[String]) -> Result<()> {
         ["demo-images"] => demo::images::build(),
         ["demo"] => demo::up(),
         ["demo-down"] => demo::down(),
+        ["bench", "living"] => bench::run_living(bench::DEFAULT_ROUNDS),
+        ["bench", "living", rounds] => bench::run_living(rounds.parse()?),
         ["bench"] => bench::run(bench::DEFAULT_ROUNDS),
         ["bench", rounds] => bench::run(rounds.parse()?),
+        ["oracle"] => ci::oracle(),
         ["lint"] => ci::lint(),
         ["ci"] => ci::run(),
         _ => bail!("unknown task\n\n{USAGE}"),

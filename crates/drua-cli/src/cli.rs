@@ -78,9 +78,8 @@ pub(crate) fn main(args: Vec<OsString>) -> u8 {
 
 /// The list of all commands, with what they are about, is made only for those who are going to read it.
 fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
-    let parsed = |command: clap::Command| {
-        command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches))
-    };
+    let parsed =
+        |command: clap::Command| command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     parsed(Cli::command()).or_else(|_| parsed(grouped()))
 }
 

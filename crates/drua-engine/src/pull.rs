@@ -108,7 +108,7 @@ impl Engine {
     /// what comes is no good or the disk fails.
     pub async fn pull(&self, request: PullImage, events: mpsc::Sender<PullEvent>) -> Result<()> {
         let progress = Progress::new(events);
-        let sources = self.shared.registries.sources(&request.image, request.credentials.clone());
+        let sources = self.shared.registries().sources(&request.image, request.credentials.clone());
         let sources = sources.map_err(|error| Error::Invalid(error.to_string()))?;
         if !request.all_tags {
             return self.pull_one(&sources, &request.image, request.platform.as_ref(), &progress).await;

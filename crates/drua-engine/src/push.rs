@@ -104,7 +104,7 @@ impl Engine {
     pub async fn push(&self, request: PushImage, events: mpsc::Sender<PushEvent>) -> Result<()> {
         let progress = Progress::new(events);
         let names = self.names_to_push(&request).await?;
-        let repository = self.shared.registries.repository(&request.image, request.credentials.clone(), Access::Push);
+        let repository = self.shared.registries().repository(&request.image, request.credentials.clone(), Access::Push);
         let repository = repository.map_err(|error| Error::Invalid(error.to_string()))?;
         let to = format!("{}/{}", request.image.domain(), request.image.path());
         progress.step(PushEvent::To { repository: to }).await;

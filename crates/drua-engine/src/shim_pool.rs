@@ -15,7 +15,7 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg, socketpair,
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, open_files};
 
 /// Starts shims.
 #[derive(Debug)]
@@ -103,6 +103,9 @@ impl ShimPool {
             .args(["shim", "-namespace", "drua"])
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        if let Some(limit) = open_files::before() {
+            command.env(drua_types::env::SHIM_OPEN_FILES, limit.to_string());
+        }
         command
     }
 }

@@ -23,6 +23,7 @@
 
 mod args;
 mod bootstrap;
+mod bridge;
 mod container;
 mod convert;
 mod delete;
@@ -92,6 +93,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), MainError> {
     let args = Args::parse(args)?;
     log_to_stderr(args.debug);
+    keep_open_files();
     match args.action {
         Action::Start => bootstrap::start(&args)?,
         Action::Template => template::run(&args)?,
@@ -102,6 +104,18 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), MainError> {
         }
     }
     Ok(())
+}
+
+/// Goes back to the limit of open files that the daemon had before it took more: containers inherit ours.
+fn keep_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = std::env::var(drua_types::env::SHIM_OPEN_FILES).ok().and_then(|text| text.parse().ok());
+    if let Some(limit) = limit {
+        let hard = getrlimit(Resource::Nofile).maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: hard }) {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+    }
 }
 
 fn info() -> RuntimeInfo {

@@ -24,3 +24,5 @@ pub const NO_PROXY: &str = "NO_PROXY";
 pub const WASMTIME_HTTP_PROXY_SOCKET_ADDR: &str = "WASMTIME_HTTP_PROXY_SOCKET_ADDR";
 /// Where the tests find real images, instead of `../shared/data`.
 pub const DRUA_TEST_DATA: &str = "DRUA_TEST_DATA";
+/// The soft limit of open files that a shim goes back to; from the daemon to its shims.
+pub const SHIM_OPEN_FILES: &str = "DRUA_SHIM_OPEN_FILES";

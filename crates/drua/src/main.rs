@@ -125,6 +125,8 @@ impl Loaded {
         let hosts: Vec<String> = args.host.iter().chain(&file.hosts).cloned().collect();
         let mut settings = file.settings();
         settings.debug |= args.debug;
+        settings.insecure_registries = [args.insecure_registry.as_slice(), &file.insecure_registries].concat();
+        settings.registry_mirrors = [args.registry_mirror.as_slice(), &file.registry_mirrors].concat();
         Ok(DaemonConfig {
             hosts: if hosts.is_empty() {
                 vec![format!("unix://{}", exec_root.join("drua.sock").display())]
@@ -143,8 +145,8 @@ impl Loaded {
                     .or_else(|| file.cgroup_parent.clone())
                     .unwrap_or(defaults.cgroup_parent),
                 registries: RegistrySettings {
-                    insecure: [args.insecure_registry.as_slice(), &file.insecure_registries].concat(),
-                    mirrors: [args.registry_mirror.as_slice(), &file.registry_mirrors].concat(),
+                    insecure: settings.insecure_registries.clone(),
+                    mirrors: settings.registry_mirrors.clone(),
                     proxies: Proxies::from_env(),
                     ..defaults.registries
                 },

@@ -43,7 +43,7 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     subjects.extend(peers::subjects(&dir, dockerd.as_ref())?);
     subjects.extend(builds::subjects(&daemon, dockerd.as_ref().map(peers::Dockerd::host))?);
     let mut rows = interleave(&subjects, rounds)?;
-    rows.extend(living::measure(&daemon, rounds)?);
+    rows.extend(living_rows(&daemon, dockerd.as_ref(), rounds)?);
     rows.extend(compose::rows(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);
     rows.extend(archives::rows(&daemon, dockerd.as_ref(), rounds)?);
@@ -51,6 +51,31 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     let text = table::render(&rows, rounds)?;
     steps::print(&text);
     table::write(&binary::workspace().join("docs/performance.md"), &text)
+}
+
+/// The part of [`run`] that measures living containers alone. Prints the table and writes nothing.
+pub(crate) fn run_living(rounds: usize) -> Result<()> {
+    ensure!(geteuid().is_root(), "containers need root");
+    if busybox().is_err() {
+        images::build()?;
+    }
+    let daemon = Daemon::start()?;
+    let dir = daemon.dir().to_owned();
+    load_images(&daemon, &dir)?;
+    living::start_target(&daemon)?;
+    let dockerd = peers::Dockerd::start(&dir)?;
+    let rows = living_rows(&daemon, dockerd.as_ref(), rounds)?;
+    steps::print(&table::render(&rows, rounds)?);
+    Ok(())
+}
+
+fn living_rows(daemon: &Daemon, dockerd: Option<&peers::Dockerd>, rounds: usize) -> Result<Vec<Row>> {
+    let mut rows = living::measure(&living::Api::new(daemon.options.socket(), "drua"), rounds)?;
+    if let Some(dockerd) = dockerd {
+        let socket = dockerd.host().trim_start_matches("unix://").into();
+        rows.extend(living::measure(&living::Api::new(socket, "docker (dockerd)"), rounds)?);
+    }
+    Ok(rows)
 }
 
 /// The images: a Wasm module that greets, and one static Linux binary.

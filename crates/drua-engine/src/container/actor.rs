@@ -21,7 +21,7 @@ use super::{
 };
 use crate::engine::Shared;
 use crate::events::Scope;
-use crate::network::EndpointRequest;
+use crate::network::{EndpointRequest, PREDEFINED};
 use crate::shim::{AttachStreams, Attached, CreateTask, Exit, Shim};
 use crate::{Error, Result, blocking};
 
@@ -283,7 +283,7 @@ impl Actor {
     /// Builds everything that a running container needs, bottom up. The caller tears down on failure.
     async fn try_start(&mut self) -> Result<(Shim, u32)> {
         let (shared, id) = (self.shared.clone(), self.container.id.clone());
-        spec::make_bundle(&shared.config, &id)?;
+        spec::make_bundle(&shared, &self.container)?;
         // The shim reads the bundle when it is told to create the container, and comes up beside what fills it.
         let spawned = Shim::spawn(&shared.config, &shared.shims, &id);
         let (spawned, prepared) = tokio::join!(spawned, self.attach_and_prepare());
@@ -591,7 +591,12 @@ impl Actor {
             let endpoint =
                 blocking::run(move || shared.networks.connect(&shared.config, &container, &network, &wanted)).await?;
             self.emit_network("connect", &name, &endpoint.network);
+            let resolved = self.container.endpoints.keys().any(|name| name != PREDEFINED[0]);
             self.container.endpoints.insert(name.clone(), endpoint);
+            if !resolved && name != PREDEFINED[0] {
+                let (shared, container) = (self.shared.clone(), self.container.clone());
+                blocking::run(move || host_files::rewrite_resolv_conf(&shared, &container)).await?;
+            }
         }
         self.container.requests.insert(name, request);
         self.commit()
