@@ -98,7 +98,7 @@ impl Layers {
     }
 
     async fn bring(&self, layer: &Layer, image: &ImageRef, unpacks: bool) -> Result<()> {
-        let mut waiting = false;
+        let (mut waiting, mut told) = (false, None);
         let writer = loop {
             let (receiving, blob) = (Arc::clone(&self.session.0), layer.blob());
             match blocking::run(move || receiving.begin(&blob).map_err(Error::image("begin a layer"))).await? {
@@ -107,6 +107,13 @@ impl Layers {
                 Begin::Busy => {
                     if !std::mem::replace(&mut waiting, true) {
                         self.step(layer, LayerStep::Waiting).await;
+                    }
+                    // Another pull brings it: its bytes are as good as ours.
+                    if let Some(current) = self.session.0.received(&layer.digest)
+                        && is_due(&mut told)
+                    {
+                        let step = LayerStep::Downloading { current, total: layer.size };
+                        self.progress.amount(PullEvent::Layer { id: layer.digest.short().to_owned(), step });
                     }
                     tokio::time::sleep(LOOK).await;
                 }

@@ -16,12 +16,22 @@ pub(crate) enum Compression {
     Plain,
     Gzip,
     Zstd,
+    Xz,
+    Bzip2,
 }
 
-/// The stream is compressed in a way that drua does not read.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} compression is not supported: use gzip, zstd or none")]
-struct UnsupportedCompression(&'static str);
+impl Compression {
+    /// Whether image-spec has a media type for such layers, so that others read them too.
+    pub(crate) fn is_common(self) -> bool {
+        match self {
+            Self::Plain | Self::Gzip | Self::Zstd => true,
+            Self::Xz | Self::Bzip2 => false,
+        }
+    }
+}
+
+/// What an xz stream may make us allocate for its dictionary: 128 MiB, twice that of `xz -9`.
+const XZ_MEMORY_KIB: u32 = 128 << 10;
 
 /// The stream is longer than the limit.
 #[derive(Debug, thiserror::Error)]
@@ -37,19 +47,35 @@ pub(crate) struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// Looks at the first bytes and chooses the decoder.
     pub(crate) fn new(reader: impl Read + 'a) -> io::Result<Self> {
-        // BufReader may return fewer bytes than the magic from one short read, so the start is read apart.
-        let mut reader = reader;
-        let mut start = Vec::with_capacity(6);
-        reader.by_ref().take(6).read_to_end(&mut start)?;
-        let compression = sniff(&start)?;
-        let whole = BufReader::with_capacity(BUFFER_BYTES, io::Cursor::new(start).chain(reader));
+        let (compression, whole) = look(reader)?;
+        let whole = BufReader::with_capacity(BUFFER_BYTES, whole);
         let inner: Box<dyn Read + 'a> = match compression {
             Compression::Plain => Box::new(whole),
             Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
             Compression::Zstd => Box::new(zstd_decoder(whole)?),
+            Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, XZ_MEMORY_KIB)),
+            Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
         };
         Ok(Self { compression, inner })
     }
+}
+
+/// The stream as a layer that others read, too: what is compressed in a way that image-spec does not know is decompressed.
+pub(crate) fn common<'a>(reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let (compression, whole) = look(reader)?;
+    match compression.is_common() {
+        true => Ok(Box::new(whole)),
+        false => Ok(Box::new(Decoder::new(whole)?)),
+    }
+}
+
+/// Looks at the first bytes; what comes back yields them again.
+fn look<'a>(mut reader: impl Read + 'a) -> io::Result<(Compression, impl Read + 'a)> {
+    // One read may return fewer bytes than the magic has.
+    let mut start = Vec::with_capacity(6);
+    reader.by_ref().take(6).read_to_end(&mut start)?;
+    let compression = sniff(&start);
+    Ok((compression, io::Cursor::new(start).chain(reader)))
 }
 
 impl Read for Decoder<'_> {
@@ -65,16 +91,23 @@ fn zstd_decoder<R: BufRead>(reader: R) -> io::Result<zstd::Decoder<'static, R>> 
     Ok(decoder)
 }
 
-fn sniff(start: &[u8]) -> io::Result<Compression> {
-    let unsupported = |name| Err(io::Error::new(io::ErrorKind::Unsupported, UnsupportedCompression(name)));
+fn sniff(start: &[u8]) -> Compression {
     match start {
-        [0x1f, 0x8b, ..] => Ok(Compression::Gzip),
+        [0x1f, 0x8b, ..] => Compression::Gzip,
         // A frame, or one of the skippable frames that may stand before it.
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Compression::Zstd),
-        [b'B', b'Z', b'h', ..] => unsupported("bzip2"),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => unsupported("xz"),
-        _ => Ok(Compression::Plain),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31 | 0x17, ..] => Compression::Bzip2,
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Compression::Xz,
+        _ => Compression::Plain,
     }
+}
+
+/// The stream has much more in it than its compressed size allows for.
+#[derive(Debug, thiserror::Error)]
+#[error("{compressed} bytes decompress to more than {limit} bytes, as decompression bombs do")]
+struct Bomb {
+    compressed: u64,
+    limit: u64,
 }
 
 /// Hashes and counts what is read through it, and fails once that is more than the limit.
@@ -84,16 +117,21 @@ pub(crate) struct Meter<R> {
     pub(crate) bytes: u64,
     limit: u64,
     budget: Option<Budget>,
+    /// Bytes that the stream was decompressed from, where the limit follows from them.
+    compressed: Option<u64>,
 }
 
 impl<R: Read> Meter<R> {
     pub(crate) fn new(inner: R, limit: u64) -> Self {
-        Self { inner, hash: Sha256::new(), bytes: 0, limit, budget: None }
+        Self { inner, hash: Sha256::new(), bytes: 0, limit, budget: None, compressed: None }
     }
 
-    /// What is read also counts towards an operation's budget.
-    pub(crate) fn charged(inner: R, budget: &Budget) -> Self {
-        Self { budget: Some(budget.clone()), ..Self::new(inner, budget.limits.unpacked_bytes) }
+    /// What is read also counts towards an operation's budget, and may not be out of all proportion to the `compressed`
+    /// bytes that it comes from.
+    pub(crate) fn charged(inner: R, budget: &Budget, compressed: u64) -> Self {
+        let limit = budget.limits.decompressed(compressed);
+        let proportion = (limit < budget.limits.unpacked_bytes).then_some(compressed);
+        Self { budget: Some(budget.clone()), compressed: proportion, ..Self::new(inner, limit) }
     }
 
     /// Reads to the end.
@@ -121,7 +159,11 @@ impl<R: Read> Read for Meter<R> {
         self.hash.update(&buffer[..read]);
         self.bytes += read as u64;
         if self.bytes > self.limit {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, TooLong(self.limit)));
+            let limit = self.limit;
+            return Err(match self.compressed {
+                Some(compressed) => io::Error::new(io::ErrorKind::FileTooLarge, Bomb { compressed, limit }),
+                None => io::Error::new(io::ErrorKind::FileTooLarge, TooLong(limit)),
+            });
         }
         if let Some(budget) = &self.budget {
             budget.stream(read as u64).map_err(|error| io::Error::new(io::ErrorKind::FileTooLarge, error))?;

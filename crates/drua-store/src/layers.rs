@@ -404,7 +404,7 @@ fn read_tar(
     let read = |source| UnpackError::Read { layer: layer.digest.clone(), source };
     let blob = source.stream(&layer.digest)?;
     let decoder = Decoder::new(Progress { inner: blob, bytes: 0, told: 0, tell: progress }).map_err(read)?;
-    let mut stream = Meter::charged(decoder, budget);
+    let mut stream = Meter::charged(decoder, budget, layer.size);
     let apply = |source| UnpackError::Apply { layer: layer.digest.clone(), source };
     let unpacked = consume(&mut stream).map_err(apply)?;
     stream.drain().map_err(read)?;
