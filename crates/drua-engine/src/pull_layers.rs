@@ -25,8 +25,8 @@ use crate::{Error, Result, blocking};
 
 /// Layers on their way at a time.
 const AT_ONCE: usize = 6;
-/// Pieces that the wire may be ahead of the disk.
-const AHEAD: usize = 32;
+/// Pieces that the wire may be ahead of the disk. Each has up to some hundred KiB.
+const AHEAD: usize = 8;
 /// How often a download that somebody else does is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a download may take to say why it has failed.

@@ -1,11 +1,17 @@
 //! Streams on their way in: decompressed by their first bytes, hashed, bounded.
 
+mod ahead;
+mod gunzip;
+
+pub(crate) use ahead::Ahead;
+
 use std::io::{self, BufRead, BufReader, Read};
 
 use drua_types::Digest;
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
+use self::gunzip::Gunzip;
 use crate::limits::Budget;
 
 const BUFFER_BYTES: usize = 128 << 10;
@@ -38,6 +44,13 @@ const XZ_MEMORY_KIB: u32 = 128 << 10;
 #[error("content is larger than the limit of {0} bytes")]
 pub(crate) struct TooLong(pub(crate) u64);
 
+/// What to do about gzip's checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checksum {
+    Compared,
+    Ignored,
+}
+
 /// A decompressing reader. Decompression happens in this process, never by a program that an image could bring along.
 pub(crate) struct Decoder<'a> {
     pub(crate) compression: Compression,
@@ -47,11 +60,23 @@ pub(crate) struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// Looks at the first bytes and chooses the decoder.
     pub(crate) fn new(reader: impl Read + 'a) -> io::Result<Self> {
+        Self::with(reader, Checksum::Compared)
+    }
+
+    /// For what is compared with a digest anyway: does not compute gzip's own checksum.
+    pub(crate) fn unchecked(reader: impl Read + 'a) -> io::Result<Self> {
+        Self::with(reader, Checksum::Ignored)
+    }
+
+    fn with(reader: impl Read + 'a, checksum: Checksum) -> io::Result<Self> {
         let (compression, whole) = look(reader)?;
         let whole = BufReader::with_capacity(BUFFER_BYTES, whole);
         let inner: Box<dyn Read + 'a> = match compression {
             Compression::Plain => Box::new(whole),
-            Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
+            Compression::Gzip => match checksum {
+                Checksum::Compared => Box::new(MultiGzDecoder::new(whole)),
+                Checksum::Ignored => Box::new(Gunzip::new(whole)),
+            },
             Compression::Zstd => Box::new(zstd_decoder(whole)?),
             Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, XZ_MEMORY_KIB)),
             Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
