@@ -36,8 +36,8 @@ impl Compression {
     }
 }
 
-/// What an xz stream may make us allocate for its dictionary: 128 MiB, twice that of `xz -9`.
-const XZ_MEMORY_KIB: u32 = 128 << 10;
+/// What an xz stream may make us allocate for its dictionary; `xz -9` needs half of it.
+const XZ_MEMORY_BYTES: u64 = 128 << 20;
 
 /// The stream is longer than the limit.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +78,7 @@ impl<'a> Decoder<'a> {
                 Checksum::Ignored => Box::new(Gunzip::new(whole)),
             },
             Compression::Zstd => Box::new(zstd_decoder(whole)?),
-            Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, XZ_MEMORY_KIB)),
+            Compression::Xz => Box::new(xz_decoder(whole)?),
             Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
         };
         Ok(Self { compression, inner })
@@ -114,6 +114,12 @@ fn zstd_decoder<R: BufRead>(reader: R) -> io::Result<zstd::Decoder<'static, R>> 
     // 128 MiB, what the zstd program accepts without a flag; a stream cannot make us allocate more.
     decoder.window_log_max(27)?;
     Ok(decoder)
+}
+
+fn xz_decoder<R: BufRead>(reader: R) -> io::Result<liblzma::bufread::XzDecoder<R>> {
+    // Streams may follow each other, as members of gzip may.
+    let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_BYTES, liblzma::stream::CONCATENATED)?;
+    Ok(liblzma::bufread::XzDecoder::new_stream(reader, stream))
 }
 
 fn sniff(start: &[u8]) -> Compression {
