@@ -19,6 +19,7 @@ usage: cargo xtask <task>
   demo-images      build the images of the demo into target/demo
   demo             start a daemon of its own, bring examples/side-by-side up and prove it (root)
   demo-down        remove everything that the demo made (root)
+  bench images [N] measure pulls, pushes and archives alone, and write them there, too (root)
   bench [ROUNDS]   measure drua beside its peers, print the table and write it to docs/performance.md (root)
   lint             rustfmt, clippy with warnings as errors, tidy
   ci               lint, then every test
@@ -43,6 +44,8 @@ fn run(args: &[String]) -> Result<()> {
         ["demo"] => demo::up(),
         ["demo-down"] => demo::down(),
         ["bench"] => bench::run(bench::DEFAULT_ROUNDS),
+        ["bench", "images"] => bench::images(bench::IMAGE_ROUNDS),
+        ["bench", "images", rounds] => bench::images(rounds.parse()?),
         ["bench", rounds] => bench::run(rounds.parse()?),
         ["lint"] => ci::lint(),
         ["ci"] => ci::run(),
