@@ -191,8 +191,10 @@ impl Engine {
             jobs.spawn(async move {
                 let _permit = permits.acquire_owned().await;
                 blocking::run(move || {
-                    let mut tell = amounts(&progress, &layer, |current, total| BlobStep::Compressing { current, total });
-                    let packed = shared.store.pack_layer(&layer, &mut tell).map_err(Error::image("compress a layer"))?;
+                    let mut tell =
+                        amounts(&progress, &layer, |current, total| BlobStep::Compressing { current, total });
+                    let packed =
+                        shared.store.pack_layer(&layer, &mut tell).map_err(Error::image("compress a layer"))?;
                     Ok((layer.digest, packed))
                 })
                 .await
@@ -203,8 +205,10 @@ impl Engine {
             packed.extend([ended.map_err(|panic| Error::Panicked(panic.to_string()))??]);
         }
         let shared = Arc::clone(&self.shared);
-        blocking::run(move || shared.store.pack(contents, packed).map_err(Error::image("make manifests for the registry")))
-            .await
+        blocking::run(move || {
+            shared.store.pack(contents, packed).map_err(Error::image("make manifests for the registry"))
+        })
+        .await
     }
 
     /// Gives the image the name that the registry knows it by, so that a pull of it finds it here.
@@ -304,7 +308,8 @@ impl Engine {
             Ok(paths.into_iter().take(MAX_NEIGHBORS).collect::<Vec<_>>())
         });
         let neighbors = neighbors.await?;
-        let tell = std::sync::Mutex::new(amounts(progress, blob, |current, total| BlobStep::Pushing { current, total }));
+        let tell =
+            std::sync::Mutex::new(amounts(progress, blob, |current, total| BlobStep::Pushing { current, total }));
         let sent = Arc::new(move |current: u64| crate::lock(&tell)(current));
         let source = match packed.made.get(&blob.digest) {
             Some(made) => made_source(blob, made),

@@ -151,7 +151,8 @@ impl Store {
                 continue;
             }
             let old = String::from_utf8_lossy(&self.document(&blob.digest)?).into_owned();
-            let renamed = swap.replaced.iter().fold(old.clone(), |text, (from, to)| text.replace(from.hex(), to.digest.hex()));
+            let renamed =
+                swap.replaced.iter().fold(old.clone(), |text, (from, to)| text.replace(from.hex(), to.digest.hex()));
             if renamed != old {
                 swap.make(&blob, renamed.into_bytes());
             }

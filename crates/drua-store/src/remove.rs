@@ -86,7 +86,9 @@ pub enum RemoveError {
         names: Vec<ImageRef>,
     },
     /// A container was made of the platform that should go.
-    #[error("conflict: unable to delete {image} (cannot be forced) - the platform is being used by container {container}")]
+    #[error(
+        "conflict: unable to delete {image} (cannot be forced) - the platform is being used by container {container}"
+    )]
     PlatformInUse {
         /// Short digest of the platform's manifest.
         image: String,

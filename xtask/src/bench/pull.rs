@@ -337,7 +337,9 @@ fn floors(dir: &Path, layers: &[MadeLayer]) -> Vec<Case> {
     let (hashed, inflated, created) = (files.clone(), files.clone(), target.clone());
     let mut create = case(
         "17,500 files created and written",
-        Box::new(move || Cmd::new("cp").args(["-r", "--reflink=never"]).arg(created.join("from")).arg(created.join("to"))),
+        Box::new(move || {
+            Cmd::new("cp").args(["-r", "--reflink=never"]).arg(created.join("from")).arg(created.join("to"))
+        }),
     );
     create.prepare = Box::new(move || {
         drop(fs_err::remove_dir_all(target.join("to")));

@@ -79,7 +79,10 @@ async fn reshape(ctx: &Context, image: &ImageRef, shape: Shape) -> Result<(), Fa
     while let Some(piece) = stream.next().await {
         module.extend_from_slice(&piece?);
         if module.len() as u64 > import_wasm::MAX_BYTES {
-            return Err(Failure::message(format!("the module of `{name}` is larger than {} bytes", import_wasm::MAX_BYTES)));
+            return Err(Failure::message(format!(
+                "the module of `{name}` is larger than {} bytes",
+                import_wasm::MAX_BYTES
+            )));
         }
     }
     let facts = import_wasm::facts(&module)
@@ -89,12 +92,15 @@ async fn reshape(ctx: &Context, image: &ImageRef, shape: Shape) -> Result<(), Fa
     if shape == Shape::Artifact && !lost.is_empty() {
         ctx.ui.warning(&format!("an artifact has no {}: those of `{name}` are left out", lost.join(", ")));
     }
-    let labels: BTreeMap<String, String> = serde_json::from_value(inspect["Config"]["Labels"].clone()).unwrap_or_default();
+    let labels: BTreeMap<String, String> =
+        serde_json::from_value(inspect["Config"]["Labels"].clone()).unwrap_or_default();
     // As old as the image that it is made of, so that the same image always becomes the same artifact.
-    let created = inspect["Created"].as_str().filter(|text| !text.is_empty()).map_or_else(import_wasm::now, str::to_owned);
+    let created =
+        inspect["Created"].as_str().filter(|text| !text.is_empty()).map_or_else(import_wasm::now, str::to_owned);
     let title = inspect["Config"]["Entrypoint"][0].as_str().and_then(|path| path.rsplit('/').next());
     let title = title.unwrap_or("module.wasm").to_owned();
-    let archive = Source { module, facts, title, labels, created }.archive(shape, image).context("cannot make the image")?;
+    let archive =
+        Source { module, facts, title, labels, created }.archive(shape, image).context("cannot make the image")?;
     let progress = crate::ui::ByteProgress::new(&ctx.ui, "loading", Some(archive.len() as u64));
     let loaded = client.image_load(body(io::Cursor::new(archive), progress.handle()), true, None).await;
     progress.clear();

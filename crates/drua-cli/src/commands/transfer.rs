@@ -23,7 +23,11 @@ pub(super) enum Steps {
 ///
 /// # Errors
 /// What the daemon reports, or that the stream broke.
-pub(super) async fn show(ctx: &Context, mut stream: JsonStream<Progress>, steps: Steps) -> Result<Option<String>, Failure> {
+pub(super) async fn show(
+    ctx: &Context,
+    mut stream: JsonStream<Progress>,
+    steps: Steps,
+) -> Result<Option<String>, Failure> {
     let mut bars = if steps == Steps::Silent { None } else { LayerProgress::new(&ctx.ui) };
     let outcome = follow(ctx, &mut stream, steps, &mut bars).await;
     if let Some(bars) = &mut bars {

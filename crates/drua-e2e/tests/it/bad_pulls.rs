@@ -129,7 +129,9 @@ fn a_web_page_is_not_an_image() {
 fn a_registry_that_accepts_nobody_is_not_asked_forever() {
     let asked = answers(
         "pull access denied",
-        Answer::new(401, "{}").header("WWW-Authenticate", "Basic realm=\"x\"").header("Content-Type", "application/json"),
+        Answer::new(401, "{}")
+            .header("WWW-Authenticate", "Basic realm=\"x\"")
+            .header("Content-Type", "application/json"),
     );
     assert!(asked < 10, "{asked} requests");
 }

@@ -113,7 +113,9 @@ fn a_list_of_three_platforms_goes_and_comes() {
     missing.exits(1).complains("linux/riscv64");
     let here = || {
         let tree = daemon.drua(["images", "--tree"]).run().ok().to_owned();
-        tree.lines().filter(|line| line.contains('/') && line.contains("linux/s390x") && !line.contains("not here")).count()
+        tree.lines()
+            .filter(|line| line.contains('/') && line.contains("linux/s390x") && !line.contains("not here"))
+            .count()
     };
     assert_eq!(here(), 1);
     // One goes, and the others stay under the same id.
@@ -122,7 +124,16 @@ fn a_list_of_three_platforms_goes_and_comes() {
     assert!(removed.ok().starts_with("Deleted: sha256:"), "{removed}");
     assert_eq!((here(), inspect(&daemon, &list, "{{.Id}}")), (0, id));
     daemon.drua(["rmi", "--platform", "linux/s390x", &list]).run().exits(1).complains("linux/s390x");
-    let last = daemon.drua(["rmi", "--platform", "wasi/wasm", "--platform", "linux/amd64", "--platform", "linux/arm64", &list]);
+    let last = daemon.drua([
+        "rmi",
+        "--platform",
+        "wasi/wasm",
+        "--platform",
+        "linux/amd64",
+        "--platform",
+        "linux/arm64",
+        &list,
+    ]);
     assert_ne!(last.run().code(), Some(0));
     daemon.docker(["run", "--rm", &list, "echo", "left"]).run().prints("left\n").ok();
     assert_eq!(daemon.drua(["system", "check"]).run().code(), Some(0));
@@ -264,9 +275,13 @@ fn an_archive_is_imported_from_a_url() {
     for (client, path) in [("drua", "rootfs.tar.xz"), ("docker", "moved")] {
         let (name, url) = (format!("web:{client}"), url(path));
         let args = ["import", "-c", "CMD [\"/x\"]", &url, &name];
-        let run = if client == "drua" { daemon.drua(args) } else { daemon.docker(args) }.limit(Duration::from_secs(60)).run();
+        let run =
+            if client == "drua" { daemon.drua(args) } else { daemon.docker(args) }.limit(Duration::from_secs(60)).run();
         assert!(run.ok().contains("sha256:"), "{run}");
-        assert_eq!(inspect(&daemon, &name, "{{index .RootFS.Layers 0}} {{.Config.Cmd}}"), format!("{} [/x]", digest(&rootfs)));
+        assert_eq!(
+            inspect(&daemon, &name, "{{index .RootFS.Layers 0}} {{.Config.Cmd}}"),
+            format!("{} [/x]", digest(&rootfs))
+        );
     }
     daemon.drua(["import", &url("nothing"), "x:1"]).run().exits(1).complains("nothing here");
     let half = daemon.drua(["import", &url("half"), "x:1"]).run();

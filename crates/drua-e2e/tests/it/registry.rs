@@ -304,14 +304,19 @@ fn two_pulls_share_a_download() {
     first.finish().ok();
     let lines: Vec<serde_json::Value> =
         second.body.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect();
-    let shown = lines.iter().filter(|line| line["status"] == "Downloading" && line["progressDetail"]["current"].is_u64());
+    let shown =
+        lines.iter().filter(|line| line["status"] == "Downloading" && line["progressDetail"]["current"].is_u64());
     assert!(shown.count() > 1, "{}", second.body);
     assert_eq!(server.count("GET", &format!("/v2/x/blobs/{id}")), 1);
 }
 
 /// Pulls an image that must be refused; nothing of it may stay, and the next, better one works.
 #[track_caller]
-pub(crate) fn refuses(bad: Served, complaint: &str, fault: impl Fn(&Request, Answer) -> Answer + Send + Sync + 'static) {
+pub(crate) fn refuses(
+    bad: Served,
+    complaint: &str,
+    fault: impl Fn(&Request, Answer) -> Answer + Send + Sync + 'static,
+) {
     let Some(daemon) = daemon() else { return };
     let server = bad.start(fault);
     let name = format!("{}/x", server.host());

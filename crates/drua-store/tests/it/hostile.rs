@@ -137,8 +137,11 @@ fn limits_hold() {
 fn what_is_out_of_all_proportion_is_refused() {
     let limits = Limits { free_bytes: 1 << 20, ratio: 200, ..Limits::default() };
     let zeros = Tar::new().file("zeros", &"\0".repeat(64 << 20)).end();
-    for (squeezed, zeros) in [(gzip(&zeros), true), (crate::fixture::zstd(&zeros), true), (gzip(&layer("x", "")), false)] {
-        let diff_id = if zeros { drua_types::Digest::of(b"never computed") } else { drua_types::Digest::of(&layer("x", "")) };
+    for (squeezed, zeros) in
+        [(gzip(&zeros), true), (crate::fixture::zstd(&zeros), true), (gzip(&layer("x", "")), false)]
+    {
+        let diff_id =
+            if zeros { drua_types::Digest::of(b"never computed") } else { drua_types::Digest::of(&layer("x", "")) };
         let mut oci = Oci::default();
         let mut config = crate::fixture::host_config();
         config["rootfs"] = serde_json::json!({"type": "layers", "diff_ids": [diff_id]});

@@ -2,7 +2,9 @@ use drua_store::{LoadEvent, Store};
 use drua_types::{Classify as _, Digest, ErrorKind, Platform};
 use serde_json::json;
 
-use crate::fixture::{CONFIG, INDEX, MANIFEST, Oci, Scratch, Tar, gzip, host_config, layer, names, real_image, zstd};
+use crate::fixture::{
+    CONFIG, INDEX, LAYER, MANIFEST, Oci, Scratch, Tar, gzip, host_config, layer, names, real_image, zstd,
+};
 
 #[test]
 fn busybox_comes_in_with_everything() {
@@ -62,7 +64,11 @@ fn layers_that_image_spec_does_not_know_are_kept_plain() {
             .file("manifest.json", &items.to_string())
             .end();
         let image = Scratch::new().load_one(&archive);
-        assert_eq!((&image.layers[0].digest, image.layers[0].media_type.as_str()), (&Digest::of(&plain), LAYER), "{how}");
+        assert_eq!(
+            (&image.layers[0].digest, image.layers[0].media_type.as_str()),
+            (&Digest::of(&plain), LAYER),
+            "{how}"
+        );
         let scratch = Scratch::new();
         let imported = scratch.store.import(&mut &squeezed[..], drua_store::Import::default()).unwrap();
         let image = scratch.store.get(imported.as_str(), None).unwrap();

@@ -74,8 +74,7 @@ fn an_index_and_its_attestation_follow() {
     attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
     attestation["annotations"] =
         json!({"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": old});
-    let index =
-        oci.json(INDEX, &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [image, attestation]}));
+    let index = oci.json(INDEX, &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [image, attestation]}));
     oci.name(index, "x:1");
     scratch.load_one(&oci.archive());
     let packed = pack(&scratch.store, "x:1");
@@ -124,7 +123,8 @@ fn a_platform_goes_and_the_others_stay() {
     let host = Platform::host().to_string();
     assert!(text(remove(&["linux/riscv64", &host])).contains("is here for no other"));
     let user = drua_store::ImageUse { container_id: "0123456789abcdef".to_owned(), running: false };
-    let used = scratch.store.remove_platforms("x:1", &["linux/riscv64".parse().unwrap()], &|_| Some(user.clone()), &|_| None);
+    let used =
+        scratch.store.remove_platforms("x:1", &["linux/riscv64".parse().unwrap()], &|_| Some(user.clone()), &|_| None);
     assert!(text(used).contains("is being used by container 0123456789ab"));
     assert_eq!(scratch.store.check(Repair::No, &|_| None).unwrap().problems.len(), 0);
 }
