@@ -19,6 +19,7 @@ usage: cargo xtask <task>
   demo-images      build the images of the demo into target/demo
   demo             start a daemon of its own, bring examples/side-by-side up and prove it (root)
   demo-down        remove everything that the demo made (root)
+  bench images [N] measure pulls, pushes and archives alone, and write them there, too (root)
   bench [ROUNDS]   measure drua beside its peers, print the table and write it to docs/performance.md (root)
   bench living [ROUNDS]  only exec, start, stop, logs, events, listings; prints the table (root)
   oracle           run the tests that walk all verbs against Docker's own daemon, dockerd (root)
@@ -47,6 +48,8 @@ fn run(args: &[String]) -> Result<()> {
         ["bench", "living"] => bench::run_living(bench::DEFAULT_ROUNDS),
         ["bench", "living", rounds] => bench::run_living(rounds.parse()?),
         ["bench"] => bench::run(bench::DEFAULT_ROUNDS),
+        ["bench", "images"] => bench::images(bench::IMAGE_ROUNDS),
+        ["bench", "images", rounds] => bench::images(rounds.parse()?),
         ["bench", rounds] => bench::run(rounds.parse()?),
         ["oracle"] => ci::oracle(),
         ["lint"] => ci::lint(),

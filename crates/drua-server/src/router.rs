@@ -88,6 +88,7 @@ async fn system_routes(engine: Engine, method: &Method, path: &[&str], call: Cal
         ("POST", ["drua", "v1", "manifests", "create"]) => extras::create_index(engine, call).await,
         ("POST", ["drua", "v1", "manifests", "annotate"]) => extras::annotate_index(engine, call).await,
         ("GET", ["drua", "v1", "manifests", "inspect"]) => extras::inspect_document(engine, call).await,
+        ("GET", ["drua", "v1", "images", "module"]) => extras::module(engine, call).await,
         ("GET", ["system", "df"]) => system::disk_usage(engine).await,
         ("POST", ["auth"]) => registry::auth(engine, call).await,
         ("GET", ["distribution", name @ .., "json"]) => registry::distribution(engine, name.join("/"), &call).await,

@@ -120,6 +120,24 @@ impl Client {
         self.decode(Call::delete(path(name, "")).query(query)).await
     }
 
+    /// Removes some platforms of an image, each an OCI platform as JSON; the image stays.
+    pub async fn image_remove_platforms(
+        &self,
+        name: &str,
+        platforms: &[String],
+        force: bool,
+    ) -> Result<Vec<ImageDeleteResponseItem>, ClientError> {
+        let query = Query::new().flag("force", force);
+        let query = platforms.iter().fold(query, |query, platform| query.with("platforms", platform));
+        self.decode(Call::delete(path(name, "")).query(query)).await
+    }
+
+    /// The WebAssembly module that an image runs.
+    pub async fn image_module(&self, name: &str) -> Result<ByteStream, ClientError> {
+        let call = Call::get("/drua/v1/images/module").query(Query::new().with("name", name));
+        Ok(ByteStream(self.send(call).await?.into_body()))
+    }
+
     /// Loads the images of an archive (`docker save` or an OCI layout, also compressed).
     pub async fn image_load(
         &self,
@@ -145,8 +163,26 @@ impl Client {
         archive: RequestBody,
         options: &ImportOptions,
     ) -> Result<JsonStream<Progress>, ClientError> {
+        self.import("-", archive, options).await
+    }
+
+    /// Makes an image of a root file system's archive that the daemon fetches from a URL.
+    pub async fn image_import_url(
+        &self,
+        url: &str,
+        options: &ImportOptions,
+    ) -> Result<JsonStream<Progress>, ClientError> {
+        self.import(url, RequestBody::empty(), options).await
+    }
+
+    async fn import(
+        &self,
+        source: &str,
+        archive: RequestBody,
+        options: &ImportOptions,
+    ) -> Result<JsonStream<Progress>, ClientError> {
         let query = Query::new()
-            .with("fromSrc", "-")
+            .with("fromSrc", source)
             .with_some("repo", options.repository.as_deref())
             .with_some("tag", options.tag.as_deref())
             .with_some("message", options.message.as_deref())

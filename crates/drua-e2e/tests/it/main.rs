@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says why it was skipped")]
 
+mod bad_pulls;
 mod build;
 mod clients;
 mod compose;
@@ -24,6 +25,7 @@ mod linux;
 mod living;
 mod network;
 mod options;
+mod pushes;
 mod registry;
 mod shapes;
 mod shims;
