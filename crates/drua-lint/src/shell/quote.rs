@@ -7,7 +7,7 @@ use super::parse::Parser;
 
 /// What ends a word that is not quoted.
 fn ends_word(c: char) -> bool {
-    c.is_whitespace() || matches!(c, ';' | '|' | '&' | '<' | '>' | '(' | ')')
+    matches!(c, ' ' | '\t' | '\r' | '\n' | '\u{b}' | '\u{c}' | ';' | '|' | '&' | '<' | '>' | '(' | ')')
 }
 
 impl Parser<'_> {
@@ -24,7 +24,7 @@ impl Parser<'_> {
                 '"' => self.double(&mut word),
                 '$' => self.dollar(&mut word, false),
                 '`' => self.backticks(&mut word, false),
-                '<' | '>' if self.bash && self.rest()[1..].starts_with('(') => self.process(&mut word),
+                '<' | '>' if self.rest()[1..].starts_with('(') => self.process(&mut word),
                 // Patterns of bash: @(a|b).
                 '(' if self.bash && word.text.ends_with(['@', '?', '*', '+', '!']) => self.extended(&mut word),
                 c if ends_word(c) => break,
@@ -133,7 +133,11 @@ impl Parser<'_> {
             }
         }
         if word.parts.len() == parts {
-            word.parts.push(Part { kind: PartKind::Literal(String::new()), quoted: true, span: Span::new(start, self.at) });
+            word.parts.push(Part {
+                kind: PartKind::Literal(String::new()),
+                quoted: true,
+                span: Span::new(start, self.at),
+            });
         }
     }
 
@@ -225,7 +229,9 @@ impl Parser<'_> {
                     break;
                 }
                 Some(_) if self.depth > 40 => self.at = self.end,
-                Some('\\') => self.at = (self.at + 1 + self.rest()[1..].chars().next().map_or(0, char::len_utf8)).min(self.end),
+                Some('\\') => {
+                    self.at = (self.at + 1 + self.rest()[1..].chars().next().map_or(0, char::len_utf8)).min(self.end)
+                }
                 Some('\'') if !quoted => self.single(&mut inner),
                 Some('"') => self.double(&mut inner),
                 Some('$') => self.dollar(&mut inner, quoted),
