@@ -23,6 +23,7 @@ mod import_wasm;
 mod info;
 mod inspect;
 mod kill;
+mod lint;
 mod load;
 mod login;
 mod logs;
@@ -109,6 +110,7 @@ pub(crate) enum Command {
     Info(info::Info),
     Version(version::Version),
     Compose(compose::Compose),
+    Lint(Box<lint::Lint>),
     Container(container::Container),
     Image(image::Image),
     Network(network::Network),
@@ -136,7 +138,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "history", "manifest",
         ],
     ),
-    ("Projects", &["compose"]),
+    ("Projects", &["compose", "lint"]),
     ("WebAssembly", &["wasm"]),
     ("Objects", &["container", "image", "network", "volume", "builder", "system"]),
     ("The daemon", &["inspect", "events", "info", "version", "context", "daemon", "completion"]),
@@ -145,7 +147,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
 impl Command {
     /// Whether it talks to a daemon at all.
     pub(crate) fn needs_daemon(&self) -> bool {
-        !matches!(self, Self::Context(_) | Self::Completion(_) | Self::Daemon(_) | Self::Wasm(_))
+        !matches!(self, Self::Context(_) | Self::Completion(_) | Self::Daemon(_) | Self::Lint(_) | Self::Wasm(_))
     }
 
     /// Runs the command.
@@ -194,6 +196,7 @@ impl Command {
             Self::Info(command) => command.run(ctx).await,
             Self::Version(command) => command.run(ctx).await,
             Self::Compose(command) => command.run(ctx).await,
+            Self::Lint(command) => command.run(ctx).await,
             Self::Container(command) => command.run(ctx).await,
             Self::Image(command) => command.run(ctx).await,
             Self::Network(command) => command.run(ctx).await,
