@@ -17,9 +17,11 @@ usage: cargo xtask <task>
 
   tidy             check the arrows between crates, the owners of heavy dependencies, the sizes of files
   demo-images      build the images of the demo into target/demo
+  init-images      build base images with real toolchains, for the tests of `drua init`
   demo             start a daemon of its own, bring examples/side-by-side up and prove it (root)
   demo-down        remove everything that the demo made (root)
   bench [ROUNDS]   measure drua beside its peers, print the table and write it to docs/performance.md (root)
+  bench-init       measure `drua init` on large repositories only, and print the table
   lint             rustfmt, clippy with warnings as errors, tidy
   ci               lint, then every test
 ";
@@ -40,10 +42,12 @@ fn run(args: &[String]) -> Result<()> {
     match args.as_slice() {
         ["tidy"] => tidy::run(),
         ["demo-images"] => demo::images::build(),
+        ["init-images"] => demo::toolchains::build(),
         ["demo"] => demo::up(),
         ["demo-down"] => demo::down(),
         ["bench"] => bench::run(bench::DEFAULT_ROUNDS),
         ["bench", rounds] => bench::run(rounds.parse()?),
+        ["bench-init"] => bench::init_only(bench::DEFAULT_ROUNDS),
         ["lint"] => ci::lint(),
         ["ci"] => ci::run(),
         _ => bail!("unknown task\n\n{USAGE}"),

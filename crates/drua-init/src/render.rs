@@ -135,6 +135,7 @@ fn environment(templates: &Templates) -> Result<Environment<'static>, RenderErro
     environment.add_filter("exec", |text: &str| exec(text));
     environment.add_filter("sh", |text: &str| shell_word(text));
     environment.add_filter("yaml", |text: &str| yaml(text));
+    environment.add_filter("trim_end", |text: &str| text.trim_end().to_owned());
     environment.add_filter("words", |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
     environment.add_filter("json_words", |first: &str, second: &str| json_list(&[first.to_owned(), second.to_owned()]));
     environment.add_global("uid", UID);

@@ -21,6 +21,7 @@ mod images;
 mod import;
 mod import_wasm;
 mod info;
+mod init;
 mod inspect;
 mod kill;
 mod load;
@@ -107,6 +108,7 @@ pub(crate) enum Command {
     Info(info::Info),
     Version(version::Version),
     Compose(compose::Compose),
+    Init(Box<init::Init>),
     Container(container::Container),
     Image(image::Image),
     Network(network::Network),
@@ -134,7 +136,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "history", "manifest",
         ],
     ),
-    ("Projects", &["compose"]),
+    ("Projects", &["compose", "init"]),
     ("WebAssembly", &["wasm"]),
     ("Objects", &["container", "image", "network", "volume", "builder", "system"]),
     ("The daemon", &["inspect", "events", "info", "version", "context", "daemon", "completion"]),
@@ -143,7 +145,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
 impl Command {
     /// Whether it talks to a daemon at all.
     pub(crate) fn needs_daemon(&self) -> bool {
-        !matches!(self, Self::Context(_) | Self::Completion(_) | Self::Daemon(_) | Self::Wasm(_))
+        !matches!(self, Self::Context(_) | Self::Completion(_) | Self::Daemon(_) | Self::Init(_) | Self::Wasm(_))
     }
 
     /// Runs the command.
@@ -192,6 +194,7 @@ impl Command {
             Self::Info(command) => command.run(ctx).await,
             Self::Version(command) => command.run(ctx).await,
             Self::Compose(command) => command.run(ctx).await,
+            Self::Init(command) => command.run(ctx).await,
             Self::Container(command) => command.run(ctx).await,
             Self::Image(command) => command.run(ctx).await,
             Self::Network(command) => command.run(ctx).await,

@@ -92,7 +92,7 @@ fn compose_files_load() {
         let (_, rendered) = written(&name);
         let dir = PathBuf::from("/project");
         let files = rendered.files.iter().map(|file| (dir.join(&file.path), file.text.clone())).collect();
-        let request = Request { project_dir: dir, ..Request::default() };
+        let request = Request { project_dir: dir.clone(), files: vec![dir.join("compose.yaml")], ..Request::default() };
         let loaded = drua_composefile::load(&request, &Files(files));
         let loaded = loaded.unwrap_or_else(|error| {
             panic!(
