@@ -1,0 +1,3 @@
+//! Filled below.
+use super::Rule;
+pub(super) const RULES: &[Rule] = &[];
