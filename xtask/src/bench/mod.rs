@@ -6,6 +6,7 @@
 mod archives;
 mod builds;
 mod compose;
+mod init;
 mod living;
 mod memory;
 mod peers;
@@ -30,6 +31,12 @@ use table::Row;
 pub(crate) const DEFAULT_ROUNDS: usize = 30;
 const IDLE_CONTAINERS: usize = 5;
 
+/// Measures `drua init` alone and prints it; needs neither root nor a daemon.
+pub(crate) fn init_only(rounds: usize) -> Result<()> {
+    steps::print(&table::render(&init::rows(rounds)?, rounds)?);
+    Ok(())
+}
+
 /// Runs every measurement.
 pub(crate) fn run(rounds: usize) -> Result<()> {
     ensure!(geteuid().is_root(), "containers need root: use `make bench`");
@@ -47,6 +54,7 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     rows.extend(living_rows(&daemon, dockerd.as_ref(), rounds)?);
     rows.extend(compose::rows(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);
+    rows.extend(init::rows(rounds)?);
     rows.push(cold_start(&mut daemon, rounds)?);
     let text = table::render(&rows, rounds)?;
     steps::print(&text);

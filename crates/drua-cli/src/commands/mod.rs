@@ -21,6 +21,7 @@ mod images;
 mod import;
 mod import_wasm;
 mod info;
+mod init;
 mod inspect;
 mod kill;
 mod lint;
@@ -111,6 +112,7 @@ pub(crate) enum Command {
     Version(version::Version),
     Compose(compose::Compose),
     Lint(Box<lint::Lint>),
+    Init(Box<init::Init>),
     Container(container::Container),
     Image(image::Image),
     Network(network::Network),
@@ -138,7 +140,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "history", "manifest",
         ],
     ),
-    ("Projects", &["compose", "lint"]),
+    ("Projects", &["init", "lint", "compose"]),
     ("WebAssembly", &["wasm"]),
     ("Objects", &["container", "image", "network", "volume", "builder", "system"]),
     ("The daemon", &["inspect", "events", "info", "version", "context", "daemon", "completion"]),
@@ -147,7 +149,8 @@ const GROUPS: [(&str, &[&str]); 6] = [
 impl Command {
     /// Whether it talks to a daemon at all.
     pub(crate) fn needs_daemon(&self) -> bool {
-        !matches!(self, Self::Context(_) | Self::Completion(_) | Self::Daemon(_) | Self::Lint(_) | Self::Wasm(_))
+        let alone = matches!(self, Self::Context(_) | Self::Completion(_) | Self::Init(_) | Self::Lint(_));
+        !alone && !matches!(self, Self::Daemon(_) | Self::Wasm(_))
     }
 
     /// Runs the command.
@@ -197,6 +200,7 @@ impl Command {
             Self::Version(command) => command.run(ctx).await,
             Self::Compose(command) => command.run(ctx).await,
             Self::Lint(command) => command.run(ctx).await,
+            Self::Init(command) => command.run(ctx).await,
             Self::Container(command) => command.run(ctx).await,
             Self::Image(command) => command.run(ctx).await,
             Self::Network(command) => command.run(ctx).await,

@@ -20,6 +20,8 @@ mod exec;
 mod faults;
 mod files;
 mod images;
+mod init;
+mod init_cli;
 mod lifecycle;
 mod linux;
 mod living;
