@@ -46,6 +46,11 @@ pub fn needs_mode(path: &str) -> bool {
     matches!(of(path), Interest::Program) && !has_program_extension(path)
 }
 
+/// Whether only a file's first bytes tell if it matters.
+pub fn is_program_name(path: &str) -> bool {
+    matches!(of(path), Interest::Program)
+}
+
 pub(crate) fn of(path: &str) -> Interest {
     if let Some(cataloger) = catalog::for_path(path) {
         return Interest::Document(cataloger);
