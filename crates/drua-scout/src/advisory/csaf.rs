@@ -37,7 +37,11 @@ pub(super) fn add(value: &Value, builder: &mut SegmentBuilder) -> String {
         if document != id {
             advisory.aliases.push(document.to_owned());
         }
-        for (state, status) in [("fixed", None), ("known_not_affected", Some(Status::NotAffected)), ("known_affected", Some(Status::Affected))] {
+        for (state, status) in [
+            ("fixed", None),
+            ("known_not_affected", Some(Status::NotAffected)),
+            ("known_affected", Some(Status::Affected)),
+        ] {
             let products = vulnerability.pointer(&format!("/product_status/{state}")).and_then(Value::as_array);
             for product in products.into_iter().flatten().filter_map(Value::as_str) {
                 add_product(product, status, &id, &components, builder);
@@ -49,13 +53,7 @@ pub(super) fn add(value: &Value, builder: &mut SegmentBuilder) -> String {
 }
 
 /// A product is `BaseOS-9.4.0.Z.MAIN:openssl-1:3.0.7-27.el9.x86_64`; its release is in the platform's CPE.
-fn add_product(
-    product: &str,
-    status: Option<Status>,
-    id: &str,
-    components: &Components,
-    builder: &mut SegmentBuilder,
-) {
+fn add_product(product: &str, status: Option<Status>, id: &str, components: &Components, builder: &mut SegmentBuilder) {
     let Some((platform, component)) = components.split(product) else { return };
     let Some(release) = components.releases.get(platform) else { return };
     let module = components.modules.get(product).cloned();
@@ -99,8 +97,13 @@ impl Components {
 
 fn components(value: &Value) -> Components {
     let mut found = Components { releases: HashMap::new(), parts: HashMap::new(), modules: HashMap::new() };
-    let mut branches: Vec<(&Value, usize)> =
-        value.pointer("/product_tree/branches").and_then(Value::as_array).into_iter().flatten().map(|b| (b, 0)).collect();
+    let mut branches: Vec<(&Value, usize)> = value
+        .pointer("/product_tree/branches")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|b| (b, 0))
+        .collect();
     while let Some((branch, depth)) = branches.pop() {
         if let Some(product) = branch.get("product") {
             let cpe = product.pointer("/product_identification_helper/cpe").and_then(Value::as_str).unwrap_or_default();
@@ -120,9 +123,7 @@ fn components(value: &Value) -> Components {
         let component = text(relationship, "product_reference");
         // A package of a module: the platform is itself `platform:module:stream:…`.
         let (platform, module) = match found.parts.get(&platform) {
-            Some((base, module)) => {
-                (base.clone(), Some(module.splitn(3, ':').take(2).collect::<Vec<_>>().join(":")))
-            }
+            Some((base, module)) => (base.clone(), Some(module.splitn(3, ':').take(2).collect::<Vec<_>>().join(":"))),
             None => (platform, None),
         };
         if let Some(module) = module {

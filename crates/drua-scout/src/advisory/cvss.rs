@@ -23,7 +23,9 @@ pub(super) fn score(vector: &str) -> Option<f64> {
         return cvss::v3::Vector::from_str(&base).ok().map(|vector| round(vector.score().value()));
     }
     let plain = vector.trim_start_matches('(').trim_end_matches(')');
-    plain.starts_with("AV:").then(|| cvss::v2::Vector::from_str(plain).ok().map(|vector| round(vector.score().value())))?
+    plain
+        .starts_with("AV:")
+        .then(|| cvss::v2::Vector::from_str(plain).ok().map(|vector| round(vector.score().value())))?
 }
 
 /// One decimal, as CVSS has it.

@@ -107,7 +107,8 @@ pub(super) fn key_of_feed(ecosystem: &str) -> (String, bool) {
     let rest: Vec<&str> = parts.collect();
     match name {
         "Ubuntu" => {
-            let paid = rest.iter().any(|part| matches!(*part, "Pro" | "FIPS" | "FIPS-preview" | "FIPS-updates" | "Realtime"));
+            let paid =
+                rest.iter().any(|part| matches!(*part, "Pro" | "FIPS" | "FIPS-preview" | "FIPS-updates" | "Realtime"));
             let release = rest.iter().find(|part| part.starts_with(|c: char| c.is_ascii_digit()));
             (format!("Ubuntu:{}", release.copied().unwrap_or_default()), paid)
         }

@@ -83,7 +83,8 @@ fn add_affected(value: &Value, advisory: &mut Advisory, builder: &mut SegmentBui
     }
     // Versions that a range holds anyway need no second word.
     let listed = list(value, "versions");
-    affected.versions = listed.into_iter().filter(|version| ranges::hit(scheme, &affected, version).is_none()).collect();
+    affected.versions =
+        listed.into_iter().filter(|version| ranges::hit(scheme, &affected, version).is_none()).collect();
     if let Some(kind) = database.and_then(|database| database.get("informational")).and_then(Value::as_str) {
         advisory.informational = Some(kind.to_owned());
     }
@@ -97,7 +98,10 @@ fn add_affected(value: &Value, advisory: &mut Advisory, builder: &mut SegmentBui
 
 /// Whether the only thing known is "all versions".
 fn is_open(affected: &Affected) -> bool {
-    affected.ranges.iter().all(|range| matches!(range.events.as_slice(), [Event(Bound::Introduced, from)] if from == "0"))
+    affected
+        .ranges
+        .iter()
+        .all(|range| matches!(range.events.as_slice(), [Event(Bound::Introduced, from)] if from == "0"))
 }
 
 fn ranges_of(value: &Value, scheme: Scheme) -> Vec<Range> {
@@ -167,7 +171,12 @@ fn summary(value: &Value) -> String {
     let summary = text(value, "summary");
     let line = if summary.is_empty() {
         let details = text(value, "details");
-        details.lines().map(|line| line.trim_start_matches(['#', ' '])).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+        details
+            .lines()
+            .map(|line| line.trim_start_matches(['#', ' ']))
+            .find(|line| !line.is_empty())
+            .unwrap_or_default()
+            .to_owned()
     } else {
         summary
     };

@@ -223,7 +223,8 @@ impl SegmentBuilder {
     }
 
     fn records(&self) -> u64 {
-        let counts = [self.advisories.len(), self.exploited.len(), self.epss.len(), self.cycles.len(), self.images.len()];
+        let counts =
+            [self.advisories.len(), self.exploited.len(), self.epss.len(), self.cycles.len(), self.images.len()];
         counts.iter().sum::<usize>() as u64
     }
 
@@ -241,7 +242,10 @@ impl SegmentBuilder {
     /// # Errors
     /// The segment is damaged.
     pub fn from_segment(segment: &Segment) -> Result<Self, SegmentError> {
-        fn read<T: serde::de::DeserializeOwned>(segment: &Segment, name: &str) -> Result<BTreeMap<String, T>, SegmentError> {
+        fn read<T: serde::de::DeserializeOwned>(
+            segment: &Segment,
+            name: &str,
+        ) -> Result<BTreeMap<String, T>, SegmentError> {
             let mut map = BTreeMap::new();
             segment.each(name, |key, value| {
                 let parsed = serde_json::from_slice(value);
@@ -401,7 +405,8 @@ impl Segment {
         }
         let mut trailer = [0; TRAILER];
         read(size - TRAILER as u64, &mut trailer, "the end")?;
-        let number = |range: std::ops::Range<usize>| trailer[range].iter().rev().fold(0_u64, |n, b| (n << 8) | u64::from(*b));
+        let number =
+            |range: std::ops::Range<usize>| trailer[range].iter().rev().fold(0_u64, |n, b| (n << 8) | u64::from(*b));
         let (offset, length, version) = (number(0..8), number(8..12), number(12..16));
         if version != u64::from(VERSION) {
             return Err(SegmentError::Version { found: u32::try_from(version).unwrap_or(u32::MAX) });
@@ -534,7 +539,11 @@ impl Segment {
         found.transpose().map_err(|source| SegmentError::Record { key: key.to_owned(), source })
     }
 
-    fn each(&self, name: &str, mut each: impl FnMut(&str, &[u8]) -> Result<(), SegmentError>) -> Result<(), SegmentError> {
+    fn each(
+        &self,
+        name: &str,
+        mut each: impl FnMut(&str, &[u8]) -> Result<(), SegmentError>,
+    ) -> Result<(), SegmentError> {
         for block in self.index.tables.get(name).into_iter().flatten() {
             entries(&self.unpack(block)?, &mut each)?;
         }
