@@ -13,6 +13,7 @@ mod assemble;
 mod catalog;
 mod facts;
 mod interest;
+mod layers;
 mod limits;
 pub mod matching;
 mod model;
@@ -27,6 +28,7 @@ mod wire;
 pub use assemble::{ScannedLayer, assemble};
 pub use facts::{FileFacts, Finding, FoundPackage, LayerFacts, path_hash};
 pub use interest::{MAGIC_LENGTH, is_candidate, is_program, is_program_name, needs_mode};
+pub use layers::{ImageLayers, LayerReport, LayerSecret, PackageChange, WastedFile, is_visible, layer_reports};
 pub use limits::Limits;
 pub use model::{
     Distro, Evidence, Layer, Location, Note, NoteKind, Package, PackageKind, Relation, RelationKind, Sbom,

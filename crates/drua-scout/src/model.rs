@@ -446,3 +446,39 @@ pub struct Sbom {
     #[serde(default)]
     pub evidence: BTreeMap<String, Vec<String>>,
 }
+
+impl Distro {
+    /// For people: its pretty name, else id and version.
+    pub fn title(&self) -> String {
+        match (self.pretty_name.as_str(), self.version_id.as_str()) {
+            ("", "") => self.id.clone(),
+            ("", version) => format!("{} {version}", self.id),
+            (pretty, _) => pretty.to_owned(),
+        }
+    }
+}
+
+impl Sbom {
+    /// Keeps only some packages; edges and owners that point at others go with those.
+    pub fn keep_packages(&mut self, mut keep: impl FnMut(&Package) -> bool) {
+        let mut places = Vec::with_capacity(self.packages.len());
+        let mut kept = 0;
+        for package in &self.packages {
+            let is_kept = keep(package);
+            places.push(is_kept.then_some(kept));
+            kept += usize::from(is_kept);
+        }
+        let mut flags = places.iter();
+        self.packages.retain(|_| flags.next().is_some_and(Option::is_some));
+        let place = |old: usize| places.get(old).copied().flatten();
+        for package in &mut self.packages {
+            package.owner = package.owner.and_then(place);
+        }
+        let relations = self.relations.iter();
+        self.relations = relations
+            .filter_map(|relation| {
+                Some(Relation { from: place(relation.from)?, to: place(relation.to)?, kind: relation.kind })
+            })
+            .collect();
+    }
+}

@@ -40,6 +40,7 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod scout;
 mod search;
 mod start;
 mod stats;
@@ -107,6 +108,8 @@ pub(crate) enum Command {
     Info(info::Info),
     Version(version::Version),
     Compose(compose::Compose),
+    Scout(Box<scout::Scout>),
+    Sbom(Box<scout::Sbom>),
     Container(container::Container),
     Image(image::Image),
     Network(network::Network),
@@ -119,7 +122,7 @@ pub(crate) enum Command {
 }
 
 /// How `drua --help` groups the commands.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     (
         "Containers",
         &[
@@ -135,6 +138,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("Projects", &["compose"]),
+    ("Supply chain", &["scout", "sbom"]),
     ("WebAssembly", &["wasm"]),
     ("Objects", &["container", "image", "network", "volume", "builder", "system"]),
     ("The daemon", &["inspect", "events", "info", "version", "context", "daemon", "completion"]),
@@ -192,6 +196,8 @@ impl Command {
             Self::Info(command) => command.run(ctx).await,
             Self::Version(command) => command.run(ctx).await,
             Self::Compose(command) => command.run(ctx).await,
+            Self::Scout(command) => command.run(ctx).await,
+            Self::Sbom(command) => command.run(ctx).await,
             Self::Container(command) => command.run(ctx).await,
             Self::Image(command) => command.run(ctx).await,
             Self::Network(command) => command.run(ctx).await,
