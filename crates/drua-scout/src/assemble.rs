@@ -256,3 +256,6 @@ pub(crate) fn namespace(package: &Package, distro: Option<&Distro>) -> Option<St
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -233,3 +233,6 @@ fn language(path: &str, name: &str) -> Option<Cataloger> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;
