@@ -94,6 +94,18 @@ impl Client {
         self.decode(Call::get("/drua/v1/manifests/inspect").query(Query::new().with("name", name))).await
     }
 
+    /// What an image consists of: manifest, configuration, layers and attestations. Other engines answer 404.
+    pub async fn image_contents(&self, name: &str, platform: Option<&str>) -> Result<serde_json::Value, ClientError> {
+        let query = Query::new().with("name", name).with_some("platform", platform);
+        self.decode(Call::get("/drua/v1/images/contents").query(query)).await
+    }
+
+    /// One blob of an image, as it is stored. Other engines answer 404.
+    pub async fn image_blob(&self, name: &str, digest: &str) -> Result<ByteStream, ClientError> {
+        let query = Query::new().with("name", name).with("digest", digest);
+        Ok(ByteStream(self.send(Call::get("/drua/v1/images/blob").query(query)).await?.into_body()))
+    }
+
     /// How an image was made, newest step first.
     pub async fn image_history(
         &self,

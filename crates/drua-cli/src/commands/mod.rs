@@ -42,6 +42,7 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod scout;
 mod search;
 mod start;
 mod stats;
@@ -113,6 +114,8 @@ pub(crate) enum Command {
     Compose(compose::Compose),
     Lint(Box<lint::Lint>),
     Init(Box<init::Init>),
+    Scout(Box<scout::Scout>),
+    Sbom(Box<scout::Sbom>),
     Container(container::Container),
     Image(image::Image),
     Network(network::Network),
@@ -125,7 +128,7 @@ pub(crate) enum Command {
 }
 
 /// How `drua --help` groups the commands.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     (
         "Containers",
         &[
@@ -141,6 +144,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("Projects", &["init", "lint", "compose"]),
+    ("Supply chain", &["scout", "sbom"]),
     ("WebAssembly", &["wasm"]),
     ("Objects", &["container", "image", "network", "volume", "builder", "system"]),
     ("The daemon", &["inspect", "events", "info", "version", "context", "daemon", "completion"]),
@@ -201,6 +205,8 @@ impl Command {
             Self::Compose(command) => command.run(ctx).await,
             Self::Lint(command) => command.run(ctx).await,
             Self::Init(command) => command.run(ctx).await,
+            Self::Scout(command) => command.run(ctx).await,
+            Self::Sbom(command) => command.run(ctx).await,
             Self::Container(command) => command.run(ctx).await,
             Self::Image(command) => command.run(ctx).await,
             Self::Network(command) => command.run(ctx).await,
