@@ -17,10 +17,13 @@ usage: cargo xtask <task>
 
   tidy             check the arrows between crates, the owners of heavy dependencies, the sizes of files
   demo-images      build the images of the demo into target/demo
+  init-images      build base images with real toolchains, for the tests of `drua init`
   demo             start a daemon of its own, bring examples/side-by-side up and prove it (root)
   demo-down        remove everything that the demo made (root)
   bench [ROUNDS]   measure drua beside its peers, print the table and write it to docs/performance.md (root)
-  bench living [ROUNDS]  only exec, start, stop, logs, events, listings; prints the table (root)
+  bench images [ROUNDS]  pulls, pushes and archives alone; writes them there, too (root)
+  bench living [ROUNDS]  exec, start, stop, logs, events and listings alone; prints them (root)
+  bench init       `drua init` on large repositories alone; prints it
   oracle           run the tests that walk all verbs against Docker's own daemon, dockerd (root)
   lint             rustfmt, clippy with warnings as errors, tidy
   ci               lint, then every test
@@ -42,13 +45,17 @@ fn run(args: &[String]) -> Result<()> {
     match args.as_slice() {
         ["tidy"] => tidy::run(),
         ["demo-images"] => demo::images::build(),
+        ["init-images"] => demo::toolchains::build(),
         ["demo"] => demo::up(),
         ["demo-down"] => demo::down(),
         ["bench", "living"] => bench::run_living(bench::DEFAULT_ROUNDS),
         ["bench", "living", rounds] => bench::run_living(rounds.parse()?),
         ["bench"] => bench::run(bench::DEFAULT_ROUNDS),
+        ["bench", "images"] => bench::images(bench::IMAGE_ROUNDS),
+        ["bench", "images", rounds] => bench::images(rounds.parse()?),
         ["bench", rounds] => bench::run(rounds.parse()?),
         ["oracle"] => ci::oracle(),
+        ["bench", "init"] => bench::init_only(bench::DEFAULT_ROUNDS),
         ["lint"] => ci::lint(),
         ["ci"] => ci::run(),
         _ => bail!("unknown task\n\n{USAGE}"),

@@ -36,11 +36,16 @@ pub(crate) fn call(program: impl AsRef<Path>, args: &[&str], env: &[(&str, &str)
 
 /// Runs a program and returns its stdout; anything but success is an error with its stderr.
 pub(crate) fn capture(program: impl AsRef<Path>, args: &[&str], dir: &Path) -> Result<String> {
+    Ok(String::from_utf8_lossy(&capture_bytes(program, args, dir)?).into_owned())
+}
+
+/// As [`capture`], for output that is no text.
+pub(crate) fn capture_bytes(program: impl AsRef<Path>, args: &[&str], dir: &Path) -> Result<Vec<u8>> {
     let program = program.as_ref();
     let line = format!("{} {}", program.display(), args.join(" "));
     let output = Command::new(program).args(args).current_dir(dir).output();
     let output = output.with_context(|| format!("cannot start `{line}`"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`{line}` ended with {}\n{}", output.status, stderr.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(output.stdout)
 }

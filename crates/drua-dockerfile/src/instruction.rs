@@ -4,7 +4,7 @@ use crate::error::ParseProblem;
 use crate::flags::{self, Flag};
 use crate::heredoc::Heredoc;
 use crate::kinds;
-use crate::span::{Span, Text, Word};
+use crate::span::{Places, Span, Text, Word};
 use crate::suggest::nearest;
 use crate::words;
 
@@ -41,6 +41,8 @@ pub struct Instruction {
     pub flags: Vec<Flag>,
     /// The logical line: continued lines put together, without heredocs.
     pub text: String,
+    /// Where the bytes of `text` stand in the source.
+    pub places: Places,
     /// The heredocs in order.
     pub heredocs: Vec<Heredoc>,
     /// The comments right above, each without its `#`.
@@ -288,6 +290,6 @@ pub(crate) fn parse(
     let (flags, rest) = flags::extract(text, rest, escape);
     let parts = kinds::Parts { name, text, rest, flags: &flags, heredocs: &heredocs, escape };
     let kind = kinds::parse(&parts).map_err(|(at, problem)| (at.unwrap_or(span), problem))?;
-    let text = text.text.trim_end().to_owned();
-    Ok(Instruction { span, keyword, flags, text, heredocs, doc, kind })
+    let (places, text) = (text.places.clone(), text.text.trim_end().to_owned());
+    Ok(Instruction { span, keyword, flags, text, places, heredocs, doc, kind })
 }

@@ -40,7 +40,7 @@ pub use instruction::{
 };
 pub use lines::{Comment, Directive, Warning};
 pub use mount::{CacheSharing, Mount, MountError, MountKind};
-pub use span::{LineIndex, Position, Span, Word};
+pub use span::{LineIndex, Places, Position, Span, Word};
 pub use stages::Stage;
 pub use suggest::nearest;
 

@@ -67,33 +67,47 @@ impl LineIndex {
     }
 }
 
-/// A logical line: pieces of physical lines put together, each of which remembers where it was.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Text {
-    pub(crate) text: String,
-    /// Offset in `text`, offset in the source; ascending.
+/// Where the bytes of an instruction's text stand in the source: continued lines leave gaps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Places {
+    /// Offset in the text, offset in the source; ascending.
     segments: Vec<(usize, usize)>,
 }
 
-impl Text {
-    pub(crate) fn push(&mut self, piece: &str, source: usize) {
-        self.segments.push((self.text.len(), source));
-        self.text.push_str(piece);
-    }
-
-    fn source(&self, at: usize) -> usize {
+impl Places {
+    /// The place in the source of an offset in the text.
+    pub fn source(&self, at: usize) -> usize {
         let index = self.segments.partition_point(|(start, _)| *start <= at);
         let (start, source) = self.segments.get(index.saturating_sub(1)).copied().unwrap_or_default();
         source + (at - start)
     }
 
-    /// Where a range of the text stands in the source.
-    pub(crate) fn span(&self, range: Range<usize>) -> Span {
+    /// The place in the source of a range of the text.
+    pub fn span(&self, range: Range<usize>) -> Span {
         if range.is_empty() {
             let at = self.source(range.start);
             return Span::new(at, at);
         }
         Span::new(self.source(range.start), self.source(range.end - 1) + 1)
+    }
+}
+
+/// A logical line: pieces of physical lines put together, each of which remembers where it was.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Text {
+    pub(crate) text: String,
+    pub(crate) places: Places,
+}
+
+impl Text {
+    pub(crate) fn push(&mut self, piece: &str, source: usize) {
+        self.places.segments.push((self.text.len(), source));
+        self.text.push_str(piece);
+    }
+
+    /// Where a range of the text stands in the source.
+    pub(crate) fn span(&self, range: Range<usize>) -> Span {
+        self.places.span(range)
     }
 
     pub(crate) fn word(&self, range: Range<usize>) -> Word {
@@ -103,15 +117,15 @@ impl Text {
     /// A part of the text.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
         let mut part = Self::default();
-        for (index, (start, source)) in self.segments.iter().enumerate() {
-            let end = self.segments.get(index + 1).map_or(self.text.len(), |next| next.0);
+        for (index, (start, source)) in self.places.segments.iter().enumerate() {
+            let end = self.places.segments.get(index + 1).map_or(self.text.len(), |next| next.0);
             let (from, to) = ((*start).max(range.start), end.min(range.end));
             if from < to {
                 part.push(&self.text[from..to], source + (from - start));
             }
         }
-        if part.segments.is_empty() {
-            part.push("", self.source(range.start));
+        if part.places.segments.is_empty() {
+            part.push("", self.places.source(range.start));
         }
         part
     }

@@ -1,8 +1,8 @@
 //! The `start` action: leaves a serving shim behind and prints its address.
 //!
 //! ```text
-//!   start ── bind, own mount namespace, log ── fork ──┬─ parent: print `unix://…`, exit 0
-//!                                                     └─ child: own session, no stdio, subreaper ── serve
+//!   start ── bind, log ── fork ──┬─ parent: print `unix://…`, exit 0
+//!                                └─ child: own session, no stdio, subreaper ── serve
 //! ```
 //!
 //! Everything that is likely to fail happens before the fork, where its error reaches whoever called. There is no second
@@ -16,10 +16,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use drua_sys::fork::{Fork, ForkError, fork_single_threaded};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountPropagationFlags, mount_change};
 
 use crate::args::Args;
 use crate::record;
@@ -48,8 +46,6 @@ pub(crate) enum StartError {
     },
     #[error(transparent)]
     Bind(#[from] BindError),
-    #[error("cannot make a mount namespace of the shim's own")]
-    MountNamespace(#[source] io::Error),
     #[error("cannot leave a shim behind")]
     Fork(#[from] ForkError),
     #[error("cannot print the shim's address")]
@@ -121,7 +117,6 @@ fn prepare(args: &Args) -> Result<Option<Ready>, StartError> {
     };
     let log = open_log(&places.bundle)?;
     write_address(&places.bundle, &address)?;
-    own_mount_namespace().map_err(StartError::MountNamespace)?;
     Ok(Some(Ready { places, listener, log }))
 }
 
@@ -177,13 +172,6 @@ fn open_log(bundle: &Path) -> Result<OwnedFd, StartError> {
 fn write_address(bundle: &Path, address: &str) -> Result<(), StartError> {
     let path = bundle.join("address");
     fs_err::write(&path, address).map_err(failed("write", &path))
-}
-
-/// Mounts of ours stay ours, while unmounts on the host still reach us.
-fn own_mount_namespace() -> io::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    Ok(mount_change("/", flags)?)
 }
 
 /// Leaves the session, the terminal, the directory and the descriptors of whoever called: nothing of theirs may stay open

@@ -10,6 +10,12 @@ pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 pub const DOCKER_DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 /// What to log, in `tracing`'s filter syntax. Default `info` for the daemon, `warn` for commands.
 pub const DRUA_LOG: &str = "DRUA_LOG";
+/// Where `drua scout` keeps what it knows about layers, default `$XDG_CACHE_HOME/drua/scout`. Empty: nowhere.
+pub const DRUA_SCOUT_CACHE: &str = "DRUA_SCOUT_CACHE";
+/// Directory of `drua scout`'s advisories; `$XDG_DATA_HOME/drua/scout` without it.
+pub const DRUA_SCOUT_DB: &str = "DRUA_SCOUT_DB";
+/// Seconds since 1970 that documents state as their time, so that they are reproducible.
+pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 /// Set to anything: no colour.
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Set to anything but `0`: colour even when stderr is no terminal.

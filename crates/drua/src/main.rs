@@ -1,7 +1,7 @@
 //! drua: Linux containers and WebAssembly side by side, behind the Docker API.
 //!
-//! One binary, six roles. The role is chosen here, before any thread or runtime exists, since the shim has to fork while
-//! it has one thread. The sixth role, a container's init, is a fork of the shim and never comes through `main`.
+//! One binary, seven roles. The role is chosen here, before any thread or runtime exists, since the shim has to fork while
+//! it has one thread. The seventh role, a container's init, is a fork of the shim and never comes through `main`.
 
 mod precompile;
 mod wasm;
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         _ if SHIM_NAMES.iter().any(|name| called_as == *name) => drua_shim::main(args.into_iter().skip(1)),
         "shim" => drua_shim::main(args.into_iter().skip(2)),
         "wasm-compile" => drua_wasm::compile_main(),
+        "scout-scan" => drua_cli::scan_main(),
         "wasm-precompile" => precompile::main(&args[2..]),
         _ if WasmArgs::is_wasm(&args) => ExitCode::from(WasmArgs::parse(&args).map_or_else(|code| code, wasm::main)),
         _ if DaemonArgs::is_daemon(&args) => ExitCode::from(daemon(&args)),

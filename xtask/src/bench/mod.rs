@@ -6,9 +6,11 @@
 mod archives;
 mod builds;
 mod compose;
+mod init;
 mod living;
 mod memory;
 mod peers;
+mod pull;
 mod table;
 
 use std::{
@@ -29,6 +31,12 @@ use table::Row;
 pub(crate) const DEFAULT_ROUNDS: usize = 30;
 const IDLE_CONTAINERS: usize = 5;
 
+/// Measures `drua init` alone and prints it; needs neither root nor a daemon.
+pub(crate) fn init_only(rounds: usize) -> Result<()> {
+    steps::print(&table::render(&init::rows(rounds)?, rounds)?);
+    Ok(())
+}
+
 /// Runs every measurement.
 pub(crate) fn run(rounds: usize) -> Result<()> {
     ensure!(geteuid().is_root(), "containers need root: use `make bench`");
@@ -46,11 +54,30 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     rows.extend(living_rows(&daemon, dockerd.as_ref(), rounds)?);
     rows.extend(compose::rows(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);
-    rows.extend(archives::rows(&daemon, dockerd.as_ref(), rounds)?);
+    rows.extend(init::rows(rounds)?);
     rows.push(cold_start(&mut daemon, rounds)?);
     let text = table::render(&rows, rounds)?;
     steps::print(&text);
-    table::write(&binary::workspace().join("docs/performance.md"), &text)
+    table::write(&binary::workspace().join("docs/performance.md"), table::Section::Main, &text)
+}
+
+/// How many rounds of pulls and pushes count: each moves a gigabyte some ten times.
+pub(crate) const IMAGE_ROUNDS: usize = 3;
+
+/// Runs the measurements of images alone: pulls, pushes, archives.
+pub(crate) fn images(rounds: usize) -> Result<()> {
+    ensure!(geteuid().is_root(), "unpacking layers needs root: use `make bench`");
+    ensure!(rounds > 0, "at least one round");
+    images::build()?;
+    let daemon = Daemon::start()?;
+    let dir = daemon.dir().to_owned();
+    load_images(&daemon, &dir)?;
+    let dockerd = peers::Dockerd::start_for_images(&dir)?;
+    let mut rows = pull::rows(&daemon, dockerd.as_ref(), rounds)?;
+    rows.extend(archives::rows(&daemon, dockerd.as_ref(), rounds)?);
+    let text = table::render(&rows, rounds)?;
+    steps::print(&text);
+    table::write(&binary::workspace().join("docs/performance.md"), table::Section::Images, &text)
 }
 
 /// The part of [`run`] that measures living containers alone. Prints the table and writes nothing.

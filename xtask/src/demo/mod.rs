@@ -5,6 +5,7 @@
 
 mod debian;
 pub(crate) mod images;
+pub(crate) mod toolchains;
 
 use std::{
     os::unix::process::CommandExt as _,

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says why it was skipped")]
 
+mod bad_pulls;
 mod build;
 mod clients;
 mod compose;
@@ -19,11 +20,14 @@ mod exec;
 mod faults;
 mod files;
 mod images;
+mod init;
+mod init_cli;
 mod lifecycle;
 mod linux;
 mod living;
 mod network;
 mod options;
+mod pushes;
 mod registry;
 mod shapes;
 mod shims;

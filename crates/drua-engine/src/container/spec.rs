@@ -56,8 +56,8 @@ fn percent_encoded(bytes: &[u8]) -> String {
     text
 }
 
-/// Makes the bundle directory afresh and writes its `config.json`.
-pub(super) fn write_bundle(shared: &Shared, container: &Container) -> Result<()> {
+/// Makes the bundle directory afresh, with what a shim looks for when it starts.
+pub(super) fn make_bundle(shared: &Shared, container: &Container) -> Result<()> {
     let bundle = shared.config.bundle(&container.id);
     let _ = fs_err::remove_dir_all(&bundle);
     std::fs::DirBuilder::new()
@@ -65,16 +65,20 @@ pub(super) fn write_bundle(shared: &Shared, container: &Container) -> Result<()>
         .mode(0o700)
         .create(bundle.join("rootfs"))
         .map_err(Error::io("create", &bundle))?;
-    let host = HostFacts::read().map_err(|error| Error::Spec(Box::new(error)))?;
-    let spec = container_spec(shared, container)?;
-    let spec = spec::build(&spec, &host).map_err(|error| Error::Spec(Box::new(error)))?;
-    let path = bundle.join("config.json");
-    let json = serde_json::to_vec(&spec).map_err(|source| Error::Record { what: "runtime specification", source })?;
-    fs_err::write(&path, json).map_err(Error::io("write", &path))?;
     let Some(foreign) = runtimes::foreign(shared, container)? else { return Ok(()) };
     let path = bundle.join(ForeignShim::FILE);
     let json = serde_json::to_vec(&foreign.pack(&bundle)?);
     let json = json.map_err(|source| Error::Record { what: "runtime", source })?;
+    fs_err::write(&path, json).map_err(Error::io("write", &path))
+}
+
+/// Writes the bundle's `config.json`.
+pub(super) fn write_spec(shared: &Shared, container: &Container) -> Result<()> {
+    let host = HostFacts::read().map_err(|error| Error::Spec(Box::new(error)))?;
+    let spec = container_spec(shared, container)?;
+    let spec = spec::build(&spec, &host).map_err(|error| Error::Spec(Box::new(error)))?;
+    let path = shared.config.bundle(&container.id).join("config.json");
+    let json = serde_json::to_vec(&spec).map_err(|source| Error::Record { what: "runtime specification", source })?;
     fs_err::write(&path, json).map_err(Error::io("write", &path))
 }
 

@@ -1,0 +1,3 @@
+//! The linter from outside: examples of the table, fixes, bad input.
+
+mod table;
