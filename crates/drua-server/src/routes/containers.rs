@@ -126,12 +126,9 @@ impl<'a> ImageNames<'a> {
     fn of<'c>(&mut self, container: &'c Container) -> Cow<'c, str> {
         let name = &container.config.image;
         let engine = self.engine;
-        if !self.known.contains_key(name) {
-            let id = engine.store().get(name, None).ok().map(|image| image.id);
-            self.known.insert(name.clone(), id);
-        }
-        let id = self.known.get(name).and_then(Option::as_ref);
-        if id == Some(&container.image) { name.into() } else { container.image.to_string().into() }
+        let id =
+            self.known.entry(name.clone()).or_insert_with(|| engine.store().get(name, None).ok().map(|image| image.id));
+        if id.as_ref() == Some(&container.image) { name.into() } else { container.image.to_string().into() }
     }
 }
 
