@@ -116,7 +116,7 @@ impl Engine {
         let origin = sources.last().ok_or_else(|| Error::Invalid("no registry".to_owned()))?;
         let mut tags = origin.tags().await.map_err(|error| pull_error(&request.image, error))?;
         // Lists of referrers, where a registry cannot keep them otherwise, are no images.
-        tags.retain(|tag| !tag.strip_prefix("sha256-").is_some_and(|hex| hex.len() == 64));
+        tags.retain(|tag| tag.strip_prefix("sha256-").is_none_or(|hex| hex.len() != 64));
         tags.truncate(MAX_TAGS);
         for tag in tags {
             let image = format!("{}/{}:{tag}", request.image.domain(), request.image.path());

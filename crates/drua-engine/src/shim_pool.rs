@@ -51,7 +51,7 @@ impl ShimPool {
         match self.by_template(id, bundle) {
             Ok(address) if address.starts_with("unix://") => Ok(address),
             // The template has died meanwhile, or the shim says why it cannot: a fresh one says it again.
-            _ => self.from_nothing(id, bundle),
+            _ => self.afresh(id, bundle),
         }
     }
 
@@ -64,7 +64,7 @@ impl ShimPool {
         command.output().map_err(Error::io("run the shim", &self.program))
     }
 
-    fn from_nothing(&self, id: &ContainerId, bundle: &Path) -> Result<String> {
+    fn afresh(&self, id: &ContainerId, bundle: &Path) -> Result<String> {
         let output = self.run("start", id, bundle)?;
         let text = String::from_utf8_lossy(&output.stdout);
         match text.lines().next().map(str::trim) {
