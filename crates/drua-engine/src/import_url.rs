@@ -41,7 +41,7 @@ impl Engine {
     pub async fn import_from_url(&self, url: &str, import: Import, events: mpsc::Sender<ImportEvent>) -> Result<()> {
         let progress = Progress::new(events);
         let failed = |source| registry_error(format!("cannot import `{url}`"), source);
-        let mut file = self.shared.registries.fetch(url).await.map_err(failed)?;
+        let mut file = self.shared.registries().fetch(url).await.map_err(failed)?;
         progress.step(ImportEvent::From { url: url.to_owned() }).await;
         let total = file.length().unwrap_or(0);
         let (sender, pieces) = mpsc::channel(AHEAD);
