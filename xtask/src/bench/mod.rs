@@ -98,6 +98,8 @@ pub(crate) fn run_living(rounds: usize) -> Result<()> {
 
 fn living_rows(daemon: &Daemon, dockerd: Option<&peers::Dockerd>, rounds: usize) -> Result<Vec<Row>> {
     let mut rows = living::measure(&living::Api::new(daemon.options.socket(), "drua"), rounds)?;
+    // The peer takes minutes: whoever watches has something to read.
+    steps::say(&table::render(&rows, rounds)?);
     if let Some(dockerd) = dockerd {
         let socket = dockerd.host().trim_start_matches("unix://").into();
         rows.extend(living::measure(&living::Api::new(socket, "docker (dockerd)"), rounds)?);

@@ -1,5 +1,6 @@
 //! `/containers/…`, except for streams of output (see [`super::attach`]).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use drua_engine::container::NetworkMode;
@@ -54,7 +55,7 @@ fn listing(engine: &Engine, query: &Query) -> Reply {
         let in_time =
             before.is_none_or(|time| container.created < time) && since.is_none_or(|time| container.created > time);
         if shown && in_time && matches(engine, container, &filters) {
-            listed.push(wire::container::summary(container, &images.of(container), now));
+            listed.push(wire::container::summary(container, images.of(container), now));
         }
         if limit > 0 && listed.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
             break;
@@ -122,12 +123,12 @@ impl<'a> ImageNames<'a> {
         Self { engine, known: HashMap::new() }
     }
 
-    fn of(&mut self, container: &Container) -> String {
+    fn of<'c>(&mut self, container: &'c Container) -> Cow<'c, str> {
         let name = &container.config.image;
         let engine = self.engine;
         let id =
             self.known.entry(name.clone()).or_insert_with(|| engine.store().get(name, None).ok().map(|image| image.id));
-        if id.as_ref() == Some(&container.image) { name.clone() } else { container.image.to_string() }
+        if id.as_ref() == Some(&container.image) { name.into() } else { container.image.to_string().into() }
     }
 }
 

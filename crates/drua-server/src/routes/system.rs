@@ -344,7 +344,8 @@ pub(crate) async fn disk_usage(engine: Engine) -> Reply {
         });
         let images: Vec<Value> = images.collect();
         let listed = containers.iter().map(|container| {
-            let mut summary = wire::container::summary(container, &container.config.image, now);
+            let summary = wire::container::summary(container, container.config.image.as_str().into(), now);
+            let mut summary = json!(summary);
             summary["SizeRw"] =
                 json!(tree_size(&engine.config().data_root.join("containers").join(container.id.as_str())));
             summary

@@ -1,31 +1,66 @@
 //! Containers as Docker lists and inspects them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use drua_engine::container::{HealthCheck, MountKind, MountPoint, NetworkMode};
-use drua_engine::{Container, Endpoint, EngineConfig, Status};
+use drua_engine::{Container, Endpoint, EndpointRequest, EngineConfig, Status};
+use drua_types::{ContainerId, Digest, NetworkId};
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{time, words};
 
-/// An entry of `GET /containers/json`. `image` is the image's name, or its id when it has lost the name.
-pub(crate) fn summary(container: &Container, image: &str, now: Timestamp) -> Value {
-    json!({
-        "Id": container.id,
-        "Names": [format!("/{}", container.name)],
-        "Image": image,
-        "ImageID": container.image,
-        "Command": command(&container.args()),
-        "Created": container.created.as_second(),
-        "Ports": ports(container),
-        "Labels": container.config.labels,
-        "State": container.state.status.as_str(),
-        "Status": words::status(container, now),
-        "HostConfig": { "NetworkMode": network_mode(container) },
-        "NetworkSettings": { "Networks": networks(container) },
-        "Mounts": container.mounts.iter().map(mount).collect::<Vec<_>>(),
-    })
+/// An entry of `GET /containers/json`. Typed, unlike what is shown once: there may be a thousand in one answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Summary<'a> {
+    id: &'a ContainerId,
+    names: [String; 1],
+    image: Cow<'a, str>,
+    #[serde(rename = "ImageID")]
+    image_id: &'a Digest,
+    command: String,
+    created: i64,
+    ports: Vec<Value>,
+    labels: &'a BTreeMap<String, String>,
+    state: &'static str,
+    status: String,
+    host_config: HostSummary<'a>,
+    network_settings: NetworkSummary<'a>,
+    mounts: Vec<Value>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostSummary<'a> {
+    network_mode: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkSummary<'a> {
+    networks: BTreeMap<&'a str, EndpointView<'a>>,
+}
+
+/// `image` is the image's name, or its id when it has lost the name.
+pub(crate) fn summary<'a>(container: &'a Container, image: Cow<'a, str>, now: Timestamp) -> Summary<'a> {
+    Summary {
+        id: &container.id,
+        names: [format!("/{}", container.name)],
+        image,
+        image_id: &container.image,
+        command: command(&container.args()),
+        created: container.created.as_second(),
+        ports: ports(container),
+        labels: &container.config.labels,
+        state: container.state.status.as_str(),
+        status: words::status(container, now),
+        host_config: HostSummary { network_mode: network_mode(container) },
+        network_settings: NetworkSummary { networks: networks(container) },
+        mounts: container.mounts.iter().map(mount).collect(),
+    }
 }
 
 /// The command line as `docker ps` shows it: words with spaces are quoted.
@@ -35,13 +70,13 @@ fn command(args: &[String]) -> String {
     args.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-fn network_mode(container: &Container) -> String {
+fn network_mode(container: &Container) -> Cow<'_, str> {
     match &container.host.network_mode {
-        NetworkMode::Default => "bridge".to_owned(),
-        NetworkMode::None => "none".to_owned(),
-        NetworkMode::Host => "host".to_owned(),
-        NetworkMode::Container(id) => format!("container:{id}"),
-        NetworkMode::Named(name) => name.clone(),
+        NetworkMode::Default => "bridge".into(),
+        NetworkMode::None => "none".into(),
+        NetworkMode::Host => "host".into(),
+        NetworkMode::Container(id) => format!("container:{id}").into(),
+        NetworkMode::Named(name) => name.into(),
     }
 }
 
@@ -64,42 +99,79 @@ fn ports(container: &Container) -> Vec<Value> {
     ports
 }
 
-fn networks(container: &Container) -> Map<String, Value> {
+fn networks(container: &Container) -> BTreeMap<&str, EndpointView<'_>> {
     let special = match container.host.network_mode {
         NetworkMode::None => Some("none"),
         NetworkMode::Host => Some("host"),
         NetworkMode::Default | NetworkMode::Container(_) | NetworkMode::Named(_) => None,
     };
-    let wanted = container.requests.keys().map(String::as_str).chain(special);
-    wanted.map(|name| (name.to_owned(), endpoint(container, name))).collect()
+    let wanted = container.requests.iter().map(|(name, request)| (name.as_str(), Some(request)));
+    let wanted = wanted.chain(special.map(|name| (name, None)));
+    wanted.map(|(name, request)| (name, EndpointView::new(request, container.endpoints.get(name)))).collect()
 }
 
 /// Docker's `EndpointSettings`: plain addresses, empty strings while there is no endpoint.
-fn endpoint(container: &Container, name: &str) -> Value {
-    let request = container.requests.get(name).cloned().unwrap_or_default();
-    let live: Option<&Endpoint> = container.endpoints.get(name);
-    let mut ipam = Map::new();
-    ipam.extend(request.ipv4.map(|address| ("IPv4Address".to_owned(), json!(address.to_string()))));
-    ipam.extend(request.ipv6.map(|address| ("IPv6Address".to_owned(), json!(address.to_string()))));
-    let ipv6 = live.and_then(|endpoint| endpoint.ipv6);
-    let text = |value: Option<String>| value.unwrap_or_default();
-    json!({
-        "IPAMConfig": if ipam.is_empty() { Value::Null } else { json!(ipam) },
-        "Links": if request.links.is_empty() { Value::Null } else { json!(request.links) },
-        "Aliases": if request.aliases.is_empty() { Value::Null } else { json!(request.aliases) },
-        "MacAddress": text(live.map(|endpoint| endpoint.mac.clone())),
-        "DriverOpts": request.ifname.map(|name| json!({ "com.docker.network.endpoint.ifname": name })),
-        "GwPriority": request.gw_priority,
-        "NetworkID": text(request.network.map(|id| id.to_string())),
-        "EndpointID": text(live.map(|endpoint| endpoint.id.to_string())),
-        "Gateway": text(live.and_then(|endpoint| endpoint.gateway).map(|gateway| gateway.to_string())),
-        "IPAddress": text(live.map(|endpoint| endpoint.address.to_string())),
-        "IPPrefixLen": live.map_or(0, |endpoint| endpoint.prefix_len),
-        "IPv6Gateway": text(ipv6.and_then(|ipv6| ipv6.gateway).map(|gateway| gateway.to_string())),
-        "GlobalIPv6Address": text(ipv6.map(|ipv6| ipv6.address.to_string())),
-        "GlobalIPv6PrefixLen": ipv6.map_or(0, |ipv6| ipv6.prefix_len),
-        "DNSNames": live.map(|endpoint| endpoint.dns_names.clone()),
-    })
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EndpointView<'a> {
+    #[serde(rename = "IPAMConfig")]
+    ipam_config: Option<BTreeMap<&'static str, String>>,
+    links: Option<&'a [String]>,
+    aliases: Option<&'a [String]>,
+    mac_address: &'a str,
+    driver_opts: Option<BTreeMap<&'static str, &'a str>>,
+    gw_priority: i64,
+    #[serde(rename = "NetworkID")]
+    network_id: &'a str,
+    #[serde(rename = "EndpointID")]
+    endpoint_id: &'a str,
+    gateway: String,
+    #[serde(rename = "IPAddress")]
+    ip_address: String,
+    #[serde(rename = "IPPrefixLen")]
+    ip_prefix_len: u8,
+    #[serde(rename = "IPv6Gateway")]
+    ipv6_gateway: String,
+    #[serde(rename = "GlobalIPv6Address")]
+    global_ipv6_address: String,
+    #[serde(rename = "GlobalIPv6PrefixLen")]
+    global_ipv6_prefix_len: u8,
+    #[serde(rename = "DNSNames")]
+    dns_names: Option<&'a [String]>,
+}
+
+impl<'a> EndpointView<'a> {
+    fn new(request: Option<&'a EndpointRequest>, live: Option<&'a Endpoint>) -> Self {
+        fn text(value: Option<impl ToString>) -> String {
+            value.map(|value| value.to_string()).unwrap_or_default()
+        }
+        let mut view = Self::default();
+        if let Some(request) = request {
+            let some = |list: &'a [String]| Some(list).filter(|list| !list.is_empty());
+            let ipv4 = request.ipv4.map(|address| ("IPv4Address", address.to_string()));
+            let ipv6 = request.ipv6.map(|address| ("IPv6Address", address.to_string()));
+            let ipam: BTreeMap<_, _> = ipv4.into_iter().chain(ipv6).collect();
+            view.ipam_config = Some(ipam).filter(|ipam| !ipam.is_empty());
+            view.links = some(&request.links);
+            view.aliases = some(&request.aliases);
+            let ifname = request.ifname.as_deref();
+            view.driver_opts = ifname.map(|name| BTreeMap::from([("com.docker.network.endpoint.ifname", name)]));
+            view.gw_priority = request.gw_priority;
+            view.network_id = request.network.as_ref().map_or("", NetworkId::as_str);
+        }
+        if let Some(live) = live {
+            view.mac_address = &live.mac;
+            view.endpoint_id = &live.id;
+            view.gateway = text(live.gateway);
+            view.ip_address = live.address.to_string();
+            view.ip_prefix_len = live.prefix_len;
+            view.ipv6_gateway = text(live.ipv6.and_then(|ipv6| ipv6.gateway));
+            view.global_ipv6_address = text(live.ipv6.map(|ipv6| ipv6.address));
+            view.global_ipv6_prefix_len = live.ipv6.map_or(0, |ipv6| ipv6.prefix_len);
+            view.dns_names = Some(&live.dns_names);
+        }
+        view
+    }
 }
 
 fn mount(mount: &MountPoint) -> Value {
