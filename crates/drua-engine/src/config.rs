@@ -52,6 +52,11 @@ impl EngineConfig {
         self.data_root.join("volumes")
     }
 
+    /// The layer below all images.
+    pub(crate) fn mount_points(&self) -> PathBuf {
+        self.data_root.join("mount-points")
+    }
+
     /// The compiled-module cache.
     pub(crate) fn aot_cache(&self) -> PathBuf {
         self.data_root.join("aot")

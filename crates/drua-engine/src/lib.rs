@@ -32,6 +32,7 @@ mod import_url;
 mod layered;
 mod log_changes;
 mod logs;
+mod mount_points;
 mod names;
 mod network;
 mod open_files;

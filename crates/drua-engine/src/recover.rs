@@ -167,7 +167,7 @@ fn make_dirs(config: &EngineConfig) -> Result<()> {
         std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode))
             .map_err(Error::io("set the mode of", dir))?;
     }
-    Ok(())
+    crate::mount_points::make(config)
 }
 
 /// Brings a record's state up to date; returns the shim when the container still runs.

@@ -182,8 +182,13 @@ impl Store {
         // With a digest the tag does not count, but the image must be known by the repository.
         let names = self.db.names_of(digest)?;
         let repository = (reference.domain(), reference.path());
-        match names.iter().find(|name| (name.domain(), name.path()) == repository) {
-            Some(name) => found(digest, name),
+        if let Some(name) = names.iter().find(|name| (name.domain(), name.path()) == repository) {
+            return found(digest, name);
+        }
+        // What was compressed for a registry is known there by a digest that is no image's here.
+        let pushed: ImageRef = format!("{}/{}@{digest}", reference.domain(), reference.path()).parse()?;
+        match self.db.id_of(&pushed)? {
+            Some(id) => found(&id, &pushed),
             None => Ok(None),
         }
     }

@@ -71,7 +71,7 @@ fn provenance_follows_the_manifest_that_it_is_about() {
     fs_err::write(context.join("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
     let name = format!("{}/built:1", registry.host());
     let context = context.to_string_lossy();
-    daemon.drua(["build", "-q", "--provenance", "true", "-t", &name, &context]).run().ok();
+    daemon.drua(["build", "-q", "--provenance=true", "-t", &name, &context]).run().ok();
     daemon.drua(["push", "-q", &name]).run().ok();
     let top = manifest(&registry, "built", "1");
     let image = top["manifests"][0]["digest"].as_str().unwrap_or_else(|| panic!("no index: {top}")).to_owned();

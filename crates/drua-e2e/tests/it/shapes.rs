@@ -258,8 +258,12 @@ fn podman(daemon: &Daemon, args: &[&str]) -> Option<Cmd> {
 #[test]
 fn podman_reads_what_we_write_and_we_read_what_it_writes() {
     let Some(daemon) = busybox() else { return };
-    // Our own store as it lies on disk, then what `save` writes.
-    let content = format!("oci:{}:busybox:latest", daemon.dir().join("data/content").display());
+    // Our own store as it lies on disk, then what `save` writes. podman makes a name of the path, and that must be lower case.
+    let place =
+        tempfile::Builder::new().prefix("drua-podman-").suffix(&std::process::id().to_string()).rand_bytes(0).tempdir();
+    let place = place.unwrap();
+    fs_err::os::unix::fs::symlink(daemon.dir().join("data/content"), place.path().join("content")).unwrap();
+    let content = format!("oci:{}:busybox:latest", place.path().join("content").display());
     let Some(pull) = podman(&daemon, &["pull", "-q", &content]) else { return };
     let pulled = pull.run().ok().lines().last().unwrap_or_default().to_owned();
     let saved = daemon.dir().join("saved.tar").to_string_lossy().into_owned();

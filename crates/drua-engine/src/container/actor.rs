@@ -23,7 +23,7 @@ use crate::engine::Shared;
 use crate::events::Scope;
 use crate::network::{EndpointRequest, PREDEFINED};
 use crate::shim::{AttachStreams, Attached, CreateTask, Exit, Shim};
-use crate::{Error, Result, blocking};
+use crate::{Error, Result, blocking, mount_points};
 
 /// First delay of the restart policy; doubles up to [`BACKOFF_MAX`] and is reset by a run of [`BACKOFF_RESET`].
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -760,13 +760,12 @@ fn prepare(shared: &Shared, container: &Container) -> Result<CreateTask> {
     host_mounts::prepare(shared, container)?;
     host_files::write(shared, container)?;
     spec::write_spec(shared, container)?;
-    let lower: Vec<String> = container.layers.iter().map(|layer| layer.display().to_string()).collect();
     Ok(CreateTask {
         terminal: container.config.tty,
         stdin: if container.config.open_stdin { "drua-stdin:".to_owned() } else { String::new() },
         output: spec::output_uri(config, container),
         overlay: vec![
-            format!("lowerdir={}", lower.join(":")),
+            mount_points::lowerdir(config, &container.layers),
             format!("upperdir={}", dir.join("upper").display()),
             format!("workdir={}", dir.join("work").display()),
         ],

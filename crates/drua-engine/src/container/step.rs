@@ -20,7 +20,7 @@ use super::{State, host_files, spec};
 use crate::engine::{Engine, Shared};
 use crate::network::{Endpoint, EndpointRequest, PREDEFINED};
 use crate::shim::{AttachStreams, CreateTask, Shim};
-use crate::{Error, Result, blocking};
+use crate::{Error, Result, blocking, mount_points};
 
 /// A frame of output is at most this long; the shim writes shorter ones.
 const MAX_FRAME: usize = 1 << 20;
@@ -212,13 +212,12 @@ fn prepare(shared: &Shared, id: ContainerId, step: Step, endpoints: &Endpoints) 
     host_files::write(shared, &container)?;
     spec::make_bundle(shared, &container)?;
     spec::write_spec(shared, &container)?;
-    let lower: Vec<String> = step.lowers.iter().map(|layer| layer.display().to_string()).collect();
     Ok(CreateTask {
         terminal: false,
         stdin: String::new(),
         output: spec::output_uri(&shared.config, &container),
         overlay: vec![
-            format!("lowerdir={}", lower.join(":")),
+            mount_points::lowerdir(&shared.config, &step.lowers),
             format!("upperdir={}", step.upper.display()),
             format!("workdir={}", step.work.display()),
         ],

@@ -312,6 +312,34 @@ fn registry_failure(error: drua_engine::Error) -> Failure {
 mod tests {
     use super::*;
 
+    /// Whatever happens between the work's last event and its end: the client hears everything, in order, and then the end.
+    #[tokio::test]
+    async fn no_event_is_lost_at_the_end() {
+        for count in [0, 1, 2, AHEAD - 1, AHEAD, AHEAD + 1, 3 * AHEAD].into_iter().cycle().take(700) {
+            let (sender, receiver) = mpsc::channel(AHEAD);
+            let work = async move {
+                // The last one comes from elsewhere, as a job's does.
+                let last = sender.clone();
+                for number in 0..count.saturating_sub(1) {
+                    sender.send(number).await.expect("somebody listens");
+                }
+                if count > 0 {
+                    let job = tokio::spawn(async move { last.send(count - 1).await.expect("somebody listens") });
+                    job.await.expect("it does not panic");
+                }
+                Ok(())
+            };
+            let response = stream(work, receiver, |number| vec![json!({ "n": number })]).await;
+            let response = response.unwrap_or_else(|_| panic!("the work does not fail"));
+            let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a whole body").to_bytes();
+            let numbers = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| {
+                let line: Value = serde_json::from_slice(line).expect("a JSON object a line");
+                line["n"].as_u64().and_then(|number| usize::try_from(number).ok()).expect("a number")
+            });
+            assert!(numbers.eq(0..count), "{count} events");
+        }
+    }
+
     #[test]
     fn amounts_look_like_dockers() {
         let line = amount("abc", "Downloading", 1_110_000, 2_219_000);

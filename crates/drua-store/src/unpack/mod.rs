@@ -128,8 +128,8 @@ pub(crate) fn unpack(
     budget: &Budget,
 ) -> Result<Unpacked, ApplyError> {
     let lowers = match below {
-        Below::Here(lowers) => lowers.iter().map(|path| parents::Lower::open(path)).collect::<Result<_, _>>()?,
-        Below::Later => Vec::new(),
+        Below::Here(lowers) => parents::Lowers::open(lowers)?,
+        Below::Later => parents::Lowers::default(),
     };
     let mut unpacker = Unpacker {
         root: open_root(target)?,
@@ -158,7 +158,7 @@ pub(crate) fn unpack(
 
 struct Unpacker {
     root: Root,
-    lowers: Vec<parents::Lower>,
+    lowers: parents::Lowers,
     /// The directory of the last entry: neighbors in a tar are neighbors on disk.
     parent: Option<(PathBuf, OwnedFd)>,
     /// Their times are set last, since creating what is in them changes them.

@@ -109,7 +109,7 @@ impl Unpacker {
         if is_opaque(&self.root, parent) {
             return Ok(Found::Nothing);
         }
-        find_below(&self.lowers, path, parent).map_err(failed("look up in the layers below the directory of", entry))
+        self.lowers.find(path, parent).map_err(failed("look up in the layers below the directory of", entry))
     }
 
     fn make_directory(&mut self, path: &Path, like: Option<&Stat>, entry: &Entry) -> Result<(), ApplyError> {
@@ -149,66 +149,67 @@ impl Unpacker {
     }
 }
 
-/// A layer below. Remembers what it has not: an image of many layers asks each of them for the same directories.
-pub(super) struct Lower {
-    root: Root,
-    absent: RefCell<HashSet<PathBuf>>,
+/// The layers below, topmost first. Remembers which directories some of them have and which none: an image of many layers
+/// would otherwise ask each of them for everything.
+#[derive(Default)]
+pub(super) struct Lowers {
+    roots: Vec<Root>,
+    known: RefCell<HashSet<PathBuf>>,
+    unknown: RefCell<HashSet<PathBuf>>,
 }
 
-impl Lower {
-    pub(super) fn open(path: &Path) -> Result<Self, ApplyError> {
-        Ok(Self { root: open_root(path)?, absent: RefCell::default() })
+impl Lowers {
+    pub(super) fn open(paths: &[PathBuf]) -> Result<Self, ApplyError> {
+        let roots = paths.iter().map(|path| open_root(path)).collect::<Result<_, _>>()?;
+        Ok(Self { roots, ..Self::default() })
     }
 
-    /// As [`look_up`].
-    fn look_up(&self, path: &Path) -> io::Result<Option<(OwnedFd, Stat)>> {
-        if path.ancestors().any(|ancestor| self.absent.borrow().contains(ancestor)) {
-            return Ok(None);
+    /// What they show at `path`, whose directory is `parent`.
+    fn find(&self, path: &Path, parent: &Path) -> io::Result<Found> {
+        if !self.may_have(parent)? {
+            return Ok(Found::Nothing);
         }
-        let found = look_up(&self.root, path)?;
-        if found.is_none() {
-            // The topmost that is not there stands for everything below it.
-            let mut missing = path;
-            for ancestor in path.ancestors().skip(1).filter(|ancestor| !ancestor.as_os_str().is_empty()) {
-                if look_up(&self.root, ancestor)?.is_some() {
-                    break;
+        for lower in &self.roots {
+            match look_up(lower, path)? {
+                Some((fd, stat)) => {
+                    return match FileType::from_raw_mode(stat.st_mode) {
+                        FileType::Directory => Ok(Found::LowerDirectory(Box::new(stat))),
+                        FileType::Symlink => read_link(&fd).map(Found::Link),
+                        _ => Ok(Found::Nothing),
+                    };
                 }
-                missing = ancestor;
+                None if hides(lower, parent) => return Ok(Found::Nothing),
+                None => {}
             }
-            self.absent.borrow_mut().insert(missing.to_owned());
         }
-        Ok(found)
+        Ok(Found::Nothing)
     }
 
-    /// Whether it hides everything that layers below it have under `dir`: some ancestor is opaque, or no directory.
-    fn hides(&self, dir: &Path) -> bool {
-        dir.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()).any(|ancestor| {
-            match self.look_up(ancestor) {
-                Ok(Some((_, stat))) => {
-                    FileType::from_raw_mode(stat.st_mode) != FileType::Directory || is_opaque(&self.root, ancestor)
-                }
-                Ok(None) | Err(_) => false,
+    /// Whether any of them has each of the directories down to `dir`.
+    fn may_have(&self, dir: &Path) -> io::Result<bool> {
+        let mut here = PathBuf::new();
+        for name in dir {
+            here.push(name);
+            if self.known.borrow().contains(&here) {
+                continue;
             }
-        })
-    }
-}
-
-/// What the layers below show at `path`, whose directory is `parent`.
-fn find_below(lowers: &[Lower], path: &Path, parent: &Path) -> io::Result<Found> {
-    for lower in lowers {
-        match lower.look_up(path)? {
-            Some((fd, stat)) => {
-                return match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::Directory => Ok(Found::LowerDirectory(Box::new(stat))),
-                    FileType::Symlink => read_link(&fd).map(Found::Link),
-                    _ => Ok(Found::Nothing),
-                };
+            if self.unknown.borrow().contains(&here) {
+                return Ok(false);
             }
-            None if lower.hides(parent) => return Ok(Found::Nothing),
-            None => {}
+            let mut found = false;
+            for lower in &self.roots {
+                found = found || look_up(lower, &here)?.is_some();
+            }
+            match found {
+                true => self.known.borrow_mut().insert(here.clone()),
+                false => self.unknown.borrow_mut().insert(here.clone()),
+            };
+            if !found {
+                return Ok(false);
+            }
         }
+        Ok(true)
     }
-    Ok(Found::Nothing)
 }
 
 /// What became of a layer that was unpacked before the ones below it.
@@ -226,7 +227,7 @@ pub(crate) fn settle(target: &Path, lowers: &[PathBuf], implied: &BTreeSet<PathB
         return Ok(Settled::Done);
     }
     let root = open_root(target)?;
-    let lowers = lowers.iter().map(|path| Lower::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let lowers = Lowers::open(lowers)?;
     // Deepest first: a directory's time is set after everything in it.
     for path in implied.iter().rev() {
         let parent = path.parent().unwrap_or(Path::new(""));
@@ -240,7 +241,7 @@ pub(crate) fn settle(target: &Path, lowers: &[PathBuf], implied: &BTreeSet<PathB
         if parent.ancestors().chain([path.as_path()]).any(|ancestor| is_opaque(&root, ancestor)) {
             continue;
         }
-        match find_below(&lowers, path, parent).map_err(failed)? {
+        match lowers.find(path, parent).map_err(failed)? {
             Found::Link(_) => return Ok(Settled::Again),
             Found::Directory | Found::Nothing => {}
             Found::LowerDirectory(stat) => make_alike(&dir, &stat).map_err(|error| failed(error.into()))?,
@@ -278,6 +279,16 @@ fn read_link(link: &OwnedFd) -> std::io::Result<PathBuf> {
     use std::os::unix::ffi::OsStringExt as _;
     let target = rustix::fs::readlinkat(link, "", Vec::new())?;
     Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+}
+
+/// Whether a layer hides everything that layers below it have under `dir`: some ancestor is opaque, or no directory.
+fn hides(layer: &Root, dir: &Path) -> bool {
+    dir.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()).any(|ancestor| match look_up(layer, ancestor) {
+        Ok(Some((_, stat))) => {
+            FileType::from_raw_mode(stat.st_mode) != FileType::Directory || is_opaque(layer, ancestor)
+        }
+        Ok(None) | Err(_) => false,
+    })
 }
 
 fn is_opaque(layer: &Root, dir: &Path) -> bool {
