@@ -25,6 +25,7 @@ usage: cargo xtask <task>
   bench living [ROUNDS]  exec, start, stop, logs, events and listings alone; prints them (root)
   bench init       `drua init` on large repositories alone; prints it
   oracle           run the tests that walk all verbs against Docker's own daemon, dockerd (root)
+  bench lint DIR   lints the Dockerfiles of a folder with drua and hadolint, and writes docs/lint.md
   lint             rustfmt, clippy with warnings as errors, tidy
   ci               lint, then every test
 ";
@@ -54,8 +55,9 @@ fn run(args: &[String]) -> Result<()> {
         ["bench", "images"] => bench::images(bench::IMAGE_ROUNDS),
         ["bench", "images", rounds] => bench::images(rounds.parse()?),
         ["bench", "init"] => bench::init_only(bench::DEFAULT_ROUNDS),
-        ["bench", rounds] => bench::run(rounds.parse()?),
         ["oracle"] => ci::oracle(),
+        ["bench", "lint", folder] => bench::lint::run(folder.as_ref()),
+        ["bench", rounds] => bench::run(rounds.parse()?),
         ["lint"] => ci::lint(),
         ["ci"] => ci::run(),
         _ => bail!("unknown task\n\n{USAGE}"),

@@ -171,22 +171,33 @@ fn touched(edits: &[Edit]) -> Vec<Span> {
     touched
 }
 
-fn meets(span: Span, edits: &[Span]) -> bool {
-    edits.iter().any(|edit| match edit.start == edit.end {
-        true => span.start <= edit.start && edit.start <= span.end,
-        false => span.start < edit.end && edit.start <= span.end,
-    })
+/// Whether an edit changes something of what stands in a span of the old text. Whole lines that are put in between change
+/// neither neighbor.
+fn changes(edit: &Edit, span: Span) -> bool {
+    match edit.span.start == edit.span.end {
+        true => !edit.text.ends_with('\n') && span.start < edit.span.start && edit.span.start <= span.end,
+        false => span.start < edit.span.end && edit.span.start < span.end,
+    }
+}
+
+/// The same for the new text: `touched` is where an edit has ended up.
+fn changed(touched: Span, span: Span) -> bool {
+    match touched.start == touched.end {
+        true => span.start < touched.start && touched.start < span.end,
+        false => span.start < touched.end && touched.start < span.end,
+    }
 }
 
 /// The same instructions outside of the edits, and the same stages standing on and taking from the same others.
 fn graph_holds(old: &str, new: &str, edits: &[Edit], touched: &[Span]) -> bool {
     let (Ok(old), Ok(new)) = (Dockerfile::parse(old), Dockerfile::parse(new)) else { return false };
-    let before: Vec<Span> = edits.iter().map(|edit| edit.span).collect();
-    let rest = |file: &Dockerfile, edits: &[Span]| -> Vec<String> {
-        let untouched = file.instructions.iter().filter(|instruction| !meets(instruction.span, edits));
+    let rest = |file: &Dockerfile, is_edited: &dyn Fn(Span) -> bool| -> Vec<String> {
+        let untouched = file.instructions.iter().filter(|instruction| !is_edited(instruction.span));
         untouched.map(|instruction| format!("{} {}", instruction.canonical(), instruction.expression())).collect()
     };
-    rest(&old, &before) == rest(&new, touched) && edges(&old.source) == edges(&new.source)
+    let before = rest(&old, &|span| edits.iter().any(|edit| changes(edit, span)));
+    let after = rest(&new, &|span| touched.iter().any(|touched| changed(*touched, span)));
+    before == after && edges(&old.source) == edges(&new.source)
 }
 
 /// What each stage stands on and takes from.
@@ -217,23 +228,28 @@ fn edges(text: &str) -> Vec<String> {
 /// The same values outside of the edits.
 fn tree_holds(old: &str, new: &str, edits: &[Edit], touched: &[Span]) -> bool {
     let (Ok(Some(old)), Ok(Some(new))) = (yaml::parse(old), yaml::parse(new)) else { return false };
-    let before: Vec<Span> = edits.iter().map(|edit| edit.span).collect();
-    let leaves = |node: &yaml::Node, edits: &[Span]| {
+    let leaves = |node: &yaml::Node, is_edited: &dyn Fn(Span) -> bool| {
         let mut leaves = Vec::new();
-        flatten(node, String::new(), &mut leaves);
-        leaves.retain(|(_, span)| !meets(*span, edits));
+        flatten(node, node.span.start, String::new(), &mut leaves);
+        leaves.retain(|(_, span)| !is_edited(*span));
         leaves.into_iter().map(|(text, _)| text).collect::<Vec<_>>()
     };
-    leaves(&old, &before) == leaves(&new, touched)
+    let before = leaves(&old, &|span| edits.iter().any(|edit| changes(edit, span)));
+    before == leaves(&new, &|span| touched.iter().any(|touched| changed(*touched, span)))
 }
 
-fn flatten(node: &yaml::Node, path: String, leaves: &mut Vec<(String, Span)>) {
+/// Every scalar with its path and its place, the key in front of it included.
+fn flatten(node: &yaml::Node, start: usize, path: String, leaves: &mut Vec<(String, Span)>) {
     match &node.value {
-        yaml::Value::Scalar(text, quoted) => leaves.push((format!("{path}={text}{quoted}"), node.span)),
-        yaml::Value::List(items) => items.iter().for_each(|item| flatten(item, format!("{path}[]"), leaves)),
-        yaml::Value::Map(entries) => {
-            entries.iter().for_each(|entry| flatten(&entry.value, format!("{path}.{}", entry.key), leaves));
+        yaml::Value::Scalar(text, quoted) => {
+            leaves.push((format!("{path}={text}{quoted}"), Span::new(start.min(node.span.start), node.span.end)));
         }
+        yaml::Value::List(items) => {
+            items.iter().for_each(|item| flatten(item, item.span.start, format!("{path}[]"), leaves));
+        }
+        yaml::Value::Map(entries) => entries.iter().for_each(|entry| {
+            flatten(&entry.value, entry.key_span.start, format!("{path}.{}", entry.key), leaves);
+        }),
     }
 }
 

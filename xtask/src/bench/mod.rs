@@ -7,6 +7,7 @@ mod archives;
 mod builds;
 mod compose;
 mod init;
+pub(crate) mod lint;
 mod living;
 mod memory;
 mod peers;

@@ -23,6 +23,7 @@ mod images;
 mod init;
 mod init_cli;
 mod lifecycle;
+mod lint_cli;
 mod linux;
 mod living;
 mod network;

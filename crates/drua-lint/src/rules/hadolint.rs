@@ -223,6 +223,5 @@ pub(super) const RULES: &[Rule] = &[
         .shows(
             "FROM debian:13\nRUN wget -qO - https://example.com | wc -l > /number\n",
             "FROM debian:13\nSHELL [\"/bin/bash\", \"-o\", \"pipefail\", \"-c\"]\nRUN wget -qO - https://example.com | wc -l > /number\n",
-        )
-        .mends(Unsafe),
+        ),
 ];

@@ -230,7 +230,7 @@ impl Parser<'_> {
                 }
                 Some(_) if self.depth > 40 => self.at = self.end,
                 Some('\\') => {
-                    self.at = (self.at + 1 + self.rest()[1..].chars().next().map_or(0, char::len_utf8)).min(self.end)
+                    self.at = (self.at + 1 + self.rest()[1..].chars().next().map_or(0, char::len_utf8)).min(self.end);
                 }
                 Some('\'') if !quoted => self.single(&mut inner),
                 Some('"') => self.double(&mut inner),
