@@ -16,6 +16,7 @@ mod tests;
 mod upgrade;
 
 pub use base::{BaseImage, KnownImage, ProvenanceBase, Rung, base_image};
+pub(crate) use candidates::product_of;
 pub use candidates::{Candidate, CandidateKind, Life, candidates, life};
 pub use diff::unified;
 pub use plan::{Action, ActionKind, DockerfileView, FileEdit, Plan, PlanInput, plan};
