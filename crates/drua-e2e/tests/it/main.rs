@@ -24,6 +24,7 @@ mod living;
 mod network;
 mod options;
 mod registry;
+mod scout;
 mod shapes;
 mod support;
 mod system;
