@@ -9,6 +9,7 @@ mod compose;
 mod living;
 mod memory;
 mod peers;
+mod scout;
 mod table;
 
 use std::{
@@ -47,6 +48,7 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     rows.extend(compose::rows(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);
     rows.extend(archives::rows(&daemon, dockerd.as_ref(), rounds)?);
+    rows.extend(scout::rows(&dir, rounds)?);
     rows.push(cold_start(&mut daemon, rounds)?);
     let text = table::render(&rows, rounds)?;
     steps::print(&text);
