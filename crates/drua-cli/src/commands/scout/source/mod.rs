@@ -107,12 +107,7 @@ impl Place {
     }
 }
 
-/// Makes the document of what the user named.
-pub(super) async fn sbom(ctx: &Context, args: &TargetArgs) -> Result<Sbom, Failure> {
-    Ok(scan(ctx, args).await?.sbom)
-}
-
-/// Makes the document, and keeps what the layer view wants to know.
+/// Makes the document of what the user named, and keeps what the layer view wants to know.
 pub(super) async fn scan(ctx: &Context, args: &TargetArgs) -> Result<Scan, Failure> {
     let place = match &args.target {
         Some(text) => Place::parse(text),
