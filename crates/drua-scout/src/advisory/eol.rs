@@ -55,8 +55,8 @@ pub(super) fn front_matter(text: &str) -> Option<&str> {
 
 /// Adds a product of the repository; `name` is the file's without extension.
 pub(super) fn add_page(name: &str, matter: &Value, builder: &mut SegmentBuilder) -> String {
-    let cycles: Vec<Cycle> =
-        matter.get("releases").and_then(Value::as_array).into_iter().flatten().map(page_cycle).collect();
+    let releases = matter.get("releases").and_then(Value::as_array).into_iter().flatten();
+    let cycles: Vec<Cycle> = releases.map(|release| page_cycle(name, release)).collect();
     let newest = cycles.iter().map(|cycle| cycle.latest_date.clone()).max().unwrap_or_default();
     builder.cycles(name, cycles);
     newest
