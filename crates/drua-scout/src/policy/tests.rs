@@ -25,7 +25,11 @@ fn image() -> Sbom {
     let mut xz = package(PackageKind::Deb, "xz", "5");
     xz.licenses = vec!["MIT OR GPL-2.0-only".to_owned()];
     let target = Target { user: "app".to_owned(), attestations: vec!["https://slsa.dev/provenance/v1".to_owned()], ..Target::default() };
-    Sbom { target, distro: distro("debian", "12"), packages: vec![xz], layers: vec![crate::model::Layer::default()], ..Sbom::default() }
+    let mut debian = distro("debian", "12");
+    debian.as_mut().unwrap().codename = "bookworm".to_owned();
+    Sbom {
+        target,
+        distro: debian, packages: vec![xz], layers: vec![crate::model::Layer::default()], ..Sbom::default() }
 }
 
 fn met(results: &[PolicyResult], id: &str) -> Option<bool> {
@@ -55,9 +59,7 @@ fn settings_change_the_outcome() {
     let config = r#"{"fixable-vulnerabilities":{"grace_period_days":30},"high-profile-vulnerabilities":{"cves":[]},
         "supply-chain-attestations":{"required_attestations":["https://slsa.dev/provenance/"]},
         "approved-base-images":{"allowed_distros_only":false,"allowed_base_images":["debian:*"]},"no-stale-base-images":{"weight":0}}"#;
-    let mut sbom = image();
-    sbom.distro.as_mut().unwrap().codename = "bookworm".to_owned();
-    let results = judge(&sbom, config, |input, config| evaluate(input, config, &[]).unwrap());
+    let results = judge(&image(), config, |input, config| evaluate(input, config, &[]).unwrap());
     for id in ["fixable-vulnerabilities", "high-profile-vulnerabilities", "supply-chain-attestations", "approved-base-images"] {
         assert_eq!(met(&results, id), Some(true), "{id}: {results:?}");
     }
