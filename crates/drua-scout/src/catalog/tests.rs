@@ -222,7 +222,7 @@ fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
         let lengths = [u16::try_from(name.len()).expect("short").to_le_bytes(), [0, 0]].concat();
         bytes.extend([b"PK\x03\x04".as_slice(), &[0; 14], &sizes, &lengths, name.as_bytes(), content].concat());
         directory.extend(
-            [b"PK\x01\x02".as_slice(), &[0; 16], &sizes, &lengths, &[0; 12], &offset.to_le_bytes(), name.as_bytes()]
+            [b"PK\x01\x02".as_slice(), &[0; 16], &sizes, &lengths, &[0; 10], &offset.to_le_bytes(), name.as_bytes()]
                 .concat(),
         );
     }

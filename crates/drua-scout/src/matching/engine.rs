@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::evidence::{self, Candidate, Verdict};
 use super::finding::{Finding, FixState, MatchEvidence, Suppression, SuppressionKind};
 use super::ranges::{self, RangeHit};
-use super::worst::{self, Stated};
 use super::rules;
+use super::worst::{self, Stated};
 use crate::advisory::{
     Coverage, Database, DatabaseError, Format, Hit, SourceDate, Status, normalized_name, of_distro, of_kind,
 };
@@ -159,13 +159,7 @@ impl Search<'_> {
         same.then_some(Verdict::Affected(range))
     }
 
-    fn finding(
-        &self,
-        index: usize,
-        id: &str,
-        group: &[Candidate],
-        ecosystem: &str,
-    ) -> Result<Finding, DatabaseError> {
+    fn finding(&self, index: usize, id: &str, group: &[Candidate], ecosystem: &str) -> Result<Finding, DatabaseError> {
         let package = &self.sbom.packages[index];
         let scheme = Scheme::of_ecosystem(ecosystem).unwrap_or(Scheme::Semver);
         let source = |candidate: &Candidate| self.database.segments()[candidate.hit.segment].info();
@@ -285,7 +279,10 @@ impl Search<'_> {
         self.coverage_notes();
         let mut info = |text: String| self.found.notes.push(Note { kind: NoteKind::Info, path: None, text });
         if self.owned > 0 {
-            info(format!("{} language packages belong to OS packages; the distribution's advisories answer for them", self.owned));
+            info(format!(
+                "{} language packages belong to OS packages; the distribution's advisories answer for them",
+                self.owned
+            ));
         }
         if !self.unversioned.is_empty() {
             info(format!("not judged for want of a version: {}", shortened(&self.unversioned)));
@@ -367,12 +364,14 @@ fn best_fix(scheme: Scheme, group: &[Candidate]) -> (String, Option<String>, boo
         })
         .collect();
     // A fix that everybody can get comes before one that has to be paid for.
-    let free: Vec<&RangeHit> = hits.iter().filter(|(hit, paid)| !paid && hit.fixed.is_some()).map(|(hit, _)| *hit).collect();
-    let paid: Vec<&RangeHit> = hits.iter().filter(|(hit, paid)| *paid && hit.fixed.is_some()).map(|(hit, _)| *hit).collect();
+    let free: Vec<&RangeHit> =
+        hits.iter().filter(|(hit, paid)| !paid && hit.fixed.is_some()).map(|(hit, _)| *hit).collect();
+    let paid: Vec<&RangeHit> =
+        hits.iter().filter(|(hit, paid)| *paid && hit.fixed.is_some()).map(|(hit, _)| *hit).collect();
     let (chosen, is_paid) = if free.is_empty() { (paid, true) } else { (free, false) };
-    let greatest = chosen.into_iter().max_by(|a, b| {
-        scheme.compare(a.fixed.as_deref().unwrap_or_default(), b.fixed.as_deref().unwrap_or_default())
-    });
+    let greatest = chosen
+        .into_iter()
+        .max_by(|a, b| scheme.compare(a.fixed.as_deref().unwrap_or_default(), b.fixed.as_deref().unwrap_or_default()));
     match greatest {
         Some(hit) => (hit.range.clone(), hit.fixed.clone(), is_paid),
         None => (hits.first().map(|(hit, _)| hit.range.clone()).unwrap_or_default(), None, false),

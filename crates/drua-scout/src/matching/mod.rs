@@ -15,8 +15,8 @@ mod finding;
 pub mod ranges;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worst;
 
 pub use engine::{MatchOptions, Matches, find};
-pub use finding::{FixState, Finding, MatchEvidence, Suppression, SuppressionKind};
+pub use finding::{Finding, FixState, MatchEvidence, Suppression, SuppressionKind};

@@ -1,6 +1,6 @@
 //! What is known about packages that no feed says.
 
-use crate::advisory::{Affected, Advisory};
+use crate::advisory::{Advisory, Affected};
 use crate::model::{Package, PackageKind};
 
 /// Packages that only look like software of somebody: keys in RPM's database.

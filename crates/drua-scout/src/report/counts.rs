@@ -56,6 +56,24 @@ impl Counts {
         Severity::ALL.iter().map(|severity| self.get(*severity)).sum()
     }
 
+    /// Both together.
+    pub fn plus(&self, other: &Self) -> Self {
+        self.with(other, usize::saturating_add)
+    }
+
+    /// What is left when others go; never below nothing.
+    pub fn less(&self, other: &Self) -> Self {
+        self.with(other, usize::saturating_sub)
+    }
+
+    fn with(&self, other: &Self, operation: fn(usize, usize) -> usize) -> Self {
+        let mut counts = Self::default();
+        for severity in Severity::ALL {
+            *counts.of_mut(severity) = operation(self.get(severity), other.get(severity));
+        }
+        counts
+    }
+
     /// The change from another image, `-5C +1H` by severity; unchanged ones are `0`.
     pub fn change_from(&self, other: &Self) -> String {
         let change = |severity: &Severity| {

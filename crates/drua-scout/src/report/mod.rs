@@ -11,6 +11,7 @@ mod markdown;
 mod packages;
 mod quickview;
 mod sarif;
+mod spdx;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use markdown::{markdown, markdown_comparison};
 pub use packages::{TextOptions, only_packages, text};
 pub use quickview::{QuickRow, Quickview};
 pub use sarif::sarif;
+pub use spdx::with_security_references;
 
 use crate::matching::{Finding, Matches};
 use crate::model::{Note, NoteKind, Package, Sbom};

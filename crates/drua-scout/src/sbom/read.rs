@@ -227,7 +227,7 @@ impl Reader {
                     clean(value, 200);
             }
             _ if name.starts_with("syft:location:") && name.ends_with(":path") => {
-                package.locations.push(location(value))
+                package.locations.push(location(value));
             }
             _ => {
                 if let Some(name) = name.strip_prefix("drua:") {

@@ -190,7 +190,8 @@ fn parse(version: &str) -> Vec<Item> {
     for (index, &byte) in bytes.iter().enumerate() {
         match byte {
             b'.' => {
-                let part = if index == start { number("") } else { item(kind(is_digit, is_combination), &text[start..index]) };
+                let part =
+                    if index == start { number("") } else { item(kind(is_digit, is_combination), &text[start..index]) };
                 open.add(part);
                 is_combination = false;
                 start = index + 1;

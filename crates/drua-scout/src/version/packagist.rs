@@ -126,7 +126,8 @@ fn stability(rest: &str) -> Option<String> {
         ("p", "patch"),
     ];
     let mut text = String::new();
-    if let Some((word, tail)) = WORDS.iter().find_map(|(word, name)| rest.strip_prefix(word).map(|tail| (*name, tail))) {
+    if let Some((word, tail)) = WORDS.iter().find_map(|(word, name)| rest.strip_prefix(word).map(|tail| (*name, tail)))
+    {
         rest = tail;
         let number = scan::take_while(&mut rest, |byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
         if !word.is_empty() {

@@ -151,7 +151,9 @@ fn locals(text: &str) -> Option<Vec<Local>> {
     text.split(['-', '_', '.'])
         .map(|part| {
             let word = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            word.then(|| if scan::is_number(part) { Local::Number(Number::of(part)) } else { Local::Text(part.to_owned()) })
+            word.then(|| {
+                if scan::is_number(part) { Local::Number(Number::of(part)) } else { Local::Text(part.to_owned()) }
+            })
         })
         .collect()
 }

@@ -42,10 +42,15 @@ impl Scheme {
         let name = ecosystem.split(':').next().unwrap_or(ecosystem);
         Some(match name {
             "Debian" | "Ubuntu" | "Echo" => Self::Dpkg,
-            "Alpine" | "Wolfi" | "Chainguard" | "Alpaquita" | "MinimOS" | "CleanStart"
+            "Alpine"
+            | "Wolfi"
+            | "Chainguard"
+            | "Alpaquita"
+            | "MinimOS"
+            | "CleanStart"
             | "BellSoft Hardened Containers" => Self::Apk,
-            "AlmaLinux" | "Rocky Linux" | "Red Hat" | "CentOS" | "Fedora" | "Oracle Linux" | "Amazon Linux" | "SUSE"
-            | "openSUSE" | "openEuler" | "Mageia" | "Photon OS" | "Azure Linux" | "Mariner" => Self::Rpm,
+            "AlmaLinux" | "Rocky Linux" | "Red Hat" | "CentOS" | "Fedora" | "Oracle Linux" | "Amazon Linux"
+            | "SUSE" | "openSUSE" | "openEuler" | "Mageia" | "Photon OS" | "Azure Linux" | "Mariner" => Self::Rpm,
             "Arch Linux" => Self::Alpm,
             "npm" | "crates.io" | "Hex" | "Julia" | "SwiftURL" | "GitHub Actions" | "ConanCenter" | "Kubernetes"
             | "VSCode" | "OSS-Fuzz" | "Linux" => Self::Semver,

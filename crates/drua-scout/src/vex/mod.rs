@@ -11,6 +11,7 @@ mod product;
 mod tests;
 
 pub use apply::{Applied, apply};
+pub(crate) use ignore::glob;
 pub use ignore::{IgnoreEntry, IgnoreError, IgnoreFile};
 
 use serde::Serialize;

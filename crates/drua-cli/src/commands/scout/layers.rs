@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use drua_scout::{ImageLayers, LayerReport, PackageChange, layer_reports};
 use drua_types::exit;
 
@@ -51,20 +53,17 @@ fn table(image: &ImageLayers, with_packages: bool, paint: Paint) -> String {
     for (number, layer) in image.layers.iter().enumerate() {
         text.push_str(&head(number, layer, paint));
         for line in body(layer, with_packages, paint) {
-            text.push_str(&format!("     {line}\n"));
+            let _ = writeln!(text, "     {line}");
         }
     }
     let (total, wasted) = (size(image.total_bytes), size(image.wasted_bytes));
-    text.push_str(&format!(
-        "\n{total} in {} layers, {wasted} wasted: {} % is seen\n",
-        image.layers.len(),
-        image.efficiency_pct
-    ));
+    let (count, seen) = (image.layers.len(), image.efficiency_pct);
+    let _ = writeln!(text, "\n{total} in {count} layers, {wasted} wasted: {seen} % is seen");
     if !image.wasted_files.is_empty() {
         text.push_str("\nLargest files that are shipped and never seen:\n");
     }
     for file in &image.wasted_files {
-        text.push_str(&format!("  {:>9}  {}x  {}\n", size(file.bytes), file.copies, file.path));
+        let _ = writeln!(text, "  {:>9}  {}x  {}", size(file.bytes), file.copies, file.path);
     }
     text
 }

@@ -11,6 +11,8 @@ use drua_scout::{CATALOG_VERSION, Scanned, read_scanned, write_scanned};
 use drua_types::Digest;
 use drua_types::env::DRUA_SCOUT_CACHE;
 
+use super::image::LayerBlob;
+
 /// Entries that were not used for this long are removed.
 const KEEP: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 3600);
 
@@ -34,6 +36,11 @@ impl Cache {
     fn path(&self, digest: &str) -> Option<PathBuf> {
         let digest: Digest = digest.parse().ok()?;
         Some(self.dir.as_ref()?.join(digest.hex()))
+    }
+
+    /// Whether something is kept under the digest that a manifest gives a layer.
+    pub(super) fn has(&self, blob: &LayerBlob) -> bool {
+        blob.digest.as_deref().and_then(|digest| self.path(digest)).is_some_and(|path| path.is_file())
     }
 
     pub(super) fn get(&self, digest: &str) -> Option<Scanned> {
