@@ -238,7 +238,10 @@ impl Config {
 
     /// The severity of a rule's findings in a file; `None` when it is off there.
     pub(crate) fn severity(&self, rule: &Rule, file: &str) -> Option<Severity> {
-        if self.per_file.iter().any(|entry| entry.codes.iter().any(|code| code == rule.code) && entry.files.matches(file))
+        if self
+            .per_file
+            .iter()
+            .any(|entry| entry.codes.iter().any(|code| code == rule.code) && entry.files.matches(file))
         {
             return None;
         }

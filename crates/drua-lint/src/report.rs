@@ -117,9 +117,8 @@ impl Diagnostic {
         // FNV-1a, 64 bits: collisions are harmless here, and the value must be the same on every machine and for ever.
         let parts = [self.file.as_str(), self.rule.code, &self.message, &about];
         let bytes = parts.iter().flat_map(|part| part.bytes().chain(std::iter::once(0)));
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = bytes
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         format!("{hash:016x}")
     }
 }

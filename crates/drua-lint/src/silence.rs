@@ -172,8 +172,8 @@ mod tests {
             ("shellcheck disable=SC2086", Some((vec!["SC2086"], false))),
             ("hadolint is nice", None),
         ] {
-            let expected = expected
-                .map(|(names, global)| (names.into_iter().map(str::to_owned).collect::<Vec<_>>(), global));
+            let expected =
+                expected.map(|(names, global)| (names.into_iter().map(str::to_owned).collect::<Vec<_>>(), global));
             assert_eq!(read(comment), expected, "{comment}");
         }
     }

@@ -178,7 +178,9 @@ impl<'u> View<'u> {
             return (number < before).then_some(number);
         }
         let name = name.to_lowercase();
-        self.stages[..before.min(self.stages.len())].iter().rposition(|stage| stage.stage.name().as_ref() == Some(&name))
+        self.stages[..before.min(self.stages.len())]
+            .iter()
+            .rposition(|stage| stage.stage.name().as_ref() == Some(&name))
     }
 
     fn mark_needed(&mut self) {
@@ -252,7 +254,13 @@ fn expand_with(file: &Dockerfile, text: &str, globals: &BTreeMap<String, Option<
     (expanded.unset.iter().all(has_default) && !expanded.text.is_empty()).then_some(expanded.text)
 }
 
-fn step<'u>(unit: &Unit<'_>, instruction: &'u Instruction, stage: Option<usize>, shell: Shell, is_onbuild: bool) -> Step<'u> {
+fn step<'u>(
+    unit: &Unit<'_>,
+    instruction: &'u Instruction,
+    stage: Option<usize>,
+    shell: Shell,
+    is_onbuild: bool,
+) -> Step<'u> {
     let script = (shell.dialect != Dialect::Other && unit.file.escape == '\\')
         .then(|| script(unit, instruction, shell.dialect))
         .flatten();

@@ -144,7 +144,10 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, Problem> {
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {
                 Some(Open::List(start, items, anchor)) => {
                     let end = items.last().map_or(start.end, |item| item.span.end);
-                    (Node { span: Span::new(start.start, end.max(span.start.min(end))), value: Value::List(items) }, anchor)
+                    (
+                        Node { span: Span::new(start.start, end.max(span.start.min(end))), value: Value::List(items) },
+                        anchor,
+                    )
                 }
                 Some(Open::Map(start, mut entries, merges, _, anchor)) => {
                     let end = entries.last().map_or(start.end, |entry| entry.value.span.end);

@@ -17,7 +17,10 @@ pub(super) fn rows(rounds: usize) -> Result<Vec<Row>> {
     fill(&own.join("src"))?;
     fill(&installed.join("node_modules"))?;
     for project in [&own, &installed] {
-        fs_err::write(project.join("package.json"), r#"{"scripts": {"start": "node index.js"}, "dependencies": {"pg": "8"}}"#)?;
+        fs_err::write(
+            project.join("package.json"),
+            r#"{"scripts": {"start": "node index.js"}, "dependencies": {"pg": "8"}}"#,
+        )?;
         fs_err::write(project.join("index.js"), "require('http').createServer().listen(3000)\n")?;
         fs_err::write(project.join(".gitignore"), "dist/\n*.log\n.env*\n")?;
     }

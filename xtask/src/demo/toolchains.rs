@@ -18,11 +18,26 @@ const BASE: [&str; 9] =
     ["bash", "dash", "coreutils", "grep", "sed", "findutils", "libc-bin", "base-files", "ca-certificates"];
 /// A C compiler and what it calls.
 const COMPILER: [&str; 9] = [
-    "gcc", "gcc-12", "cpp", "cpp-12", "binutils", "binutils-common", "binutils-x86-64-linux-gnu", "linux-libc-dev", "libc6-dev",
+    "gcc",
+    "gcc-12",
+    "cpp",
+    "cpp-12",
+    "binutils",
+    "binutils-common",
+    "binutils-x86-64-linux-gnu",
+    "linux-libc-dev",
+    "libc6-dev",
 ];
 const PYTHON: [&str; 9] = [
-    "python3", "python3-minimal", "python3.11", "python3.11-minimal", "python3-venv", "python3.11-venv", "python3-distutils",
-    "python3-pip-whl", "python3-setuptools-whl",
+    "python3",
+    "python3-minimal",
+    "python3.11",
+    "python3.11-minimal",
+    "python3-venv",
+    "python3.11-venv",
+    "python3-distutils",
+    "python3-pip-whl",
+    "python3-setuptools-whl",
 ];
 const PATH: &str = "PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -74,7 +89,13 @@ fn toolchains() -> Vec<Toolchain> {
     let with = |packages: &[&'static str]| BASE.iter().chain(packages).copied().collect::<Vec<_>>();
     let compiler = [&COMPILER[..], &["make"]].concat();
     vec![
-        Toolchain { name: "debian", reference: "debian:trixie-slim", packages: with(&[]), add: |_| Ok(()), environment: &[] },
+        Toolchain {
+            name: "debian",
+            reference: "debian:trixie-slim",
+            packages: with(&[]),
+            add: |_| Ok(()),
+            environment: &[],
+        },
         Toolchain {
             name: "python",
             reference: "python:3.11-slim",
@@ -103,7 +124,13 @@ fn toolchains() -> Vec<Toolchain> {
             add: rust,
             environment: &["CARGO_HOME=/usr/local/cargo"],
         },
-        Toolchain { name: "gcc", reference: "gcc:15-trixie", packages: with(&compiler), add: |_| Ok(()), environment: &[] },
+        Toolchain {
+            name: "gcc",
+            reference: "gcc:15-trixie",
+            packages: with(&compiler),
+            add: |_| Ok(()),
+            environment: &[],
+        },
         Toolchain {
             name: "nginx",
             reference: "nginx:1.30-alpine",

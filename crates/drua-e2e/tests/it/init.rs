@@ -207,7 +207,10 @@ fn a_c_project() {
         \x20   }\n}\n";
     Project {
         images: &["gcc", "debian"],
-        files: vec![("main.c", main.to_owned()), ("Makefile", "shop: main.c\n\tcc -O2 -Wall -o shop main.c\n".to_owned())],
+        files: vec![
+            ("main.c", main.to_owned()),
+            ("Makefile", "shop: main.c\n\tcc -O2 -Wall -o shop main.c\n".to_owned()),
+        ],
         options: &[],
         port: 18105,
         edit: ("main.c", "hello from c", "edited c"),
@@ -237,7 +240,12 @@ fn a_python_component() {
         ("app.py", include_str!("../../fixtures/component.py").to_owned()),
         ("requirements.txt", "componentize-py==0.25.1\n".to_owned()),
         (".python-version", "3.11\n".to_owned()),
-        ("wit/world.wit", format!("package local:app;\n\nworld greeter {{\n  include wasi:cli/imports@{version};\n  export wasi:http/incoming-handler@{version};\n}}\n")),
+        (
+            "wit/world.wit",
+            format!(
+                "package local:app;\n\nworld greeter {{\n  include wasi:cli/imports@{version};\n  export wasi:http/incoming-handler@{version};\n}}\n"
+            ),
+        ),
     ];
     for entry in fs_err::read_dir(deps).unwrap() {
         let path = entry.unwrap().path();
@@ -271,7 +279,11 @@ fn a_go_project_as_linux_and_wasm_under_one_tag() {
     daemon.drua(["run", "--rm", "--platform", &linux, "shop"]).run().prints("hello from linux\n").ok();
     daemon.drua(["run", "--rm", "--platform", "wasi/wasm", "shop"]).run().prints("hello from wasip1\n").ok();
     // WebAssembly alone, by compose.
-    daemon.drua(["init", "--yes", "--wasm", "--existing", "replace", &target]).run().exits(0).complains("REPLACED: Dockerfile");
+    daemon
+        .drua(["init", "--yes", "--wasm", "--existing", "replace", &target])
+        .run()
+        .exits(0)
+        .complains("REPLACED: Dockerfile");
     let up = compose(&daemon, &dir, ["up", "--build"]).run();
     assert!(up.exits(0).stdout.contains("hello from wasip1"), "{up}");
     compose(&daemon, &dir, ["down"]).run().ok();

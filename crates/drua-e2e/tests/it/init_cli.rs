@@ -45,7 +45,8 @@ fn yes_writes_and_says_why() {
     ] {
         run.exits(0).complains(part);
     }
-    let expected = [".dockerignore", "Dockerfile", "README.Docker.md", "app.py", "compose.yaml", "requirements.txt", "secrets"];
+    let expected =
+        [".dockerignore", "Dockerfile", "README.Docker.md", "app.py", "compose.yaml", "requirements.txt", "secrets"];
     assert_eq!(names(dir.path()), expected);
     assert_eq!(names(&dir.path().join("secrets")), [".gitignore", "postgres-password.txt"]);
     let mode = fs_err::metadata(dir.path().join("secrets")).unwrap().permissions().mode() & 0o777;
@@ -57,7 +58,10 @@ fn yes_writes_and_says_why() {
     init(&["--yes"], dir.path()).run().exits(0).complains("KEPT: Dockerfile");
     let diff = init(&["--diff"], dir.path()).run();
     assert!(diff.ok().contains("-FROM mine") && diff.stdout.contains("+# syntax=docker/dockerfile:1"), "{diff}");
-    init(&["--yes", "--existing", "replace"], dir.path()).run().exits(0).complains("REPLACED: Dockerfile (was kept as Dockerfile.bak)");
+    init(&["--yes", "--existing", "replace"], dir.path())
+        .run()
+        .exits(0)
+        .complains("REPLACED: Dockerfile (was kept as Dockerfile.bak)");
     assert_eq!(fs_err::read_to_string(dir.path().join("Dockerfile.bak")).unwrap(), "FROM mine\n");
 }
 
@@ -69,7 +73,10 @@ fn merging_adds_what_is_missing() {
     let run = init(&["--yes", "--existing", "merge"], dir.path()).run();
     run.exits(0).complains("MERGED: docker-compose.yml").complains("MERGED: .dockerignore");
     let compose = fs_err::read_to_string(dir.path().join("docker-compose.yml")).unwrap();
-    assert!(compose.starts_with("services:\n  web:\n    image: mine # stays\n") && compose.contains("\n  postgres:\n"), "{compose}");
+    assert!(
+        compose.starts_with("services:\n  web:\n    image: mine # stays\n") && compose.contains("\n  postgres:\n"),
+        "{compose}"
+    );
     assert!(fs_err::read_to_string(dir.path().join(".dockerignore")).unwrap().starts_with("dist\n"));
     assert!(!dir.path().join("compose.yaml").exists());
 }
@@ -81,7 +88,10 @@ fn json_and_dry_runs_write_nothing() {
     let json: Value = serde_json::from_str(run.ok()).unwrap();
     assert_eq!((json["version"].as_i64(), json["written"].as_bool()), (Some(1), Some(false)));
     let service = &json["services"][0];
-    assert_eq!((service["stack"].as_str(), service["settings"]["port"]["value"].as_str()), (Some("python"), Some("8000")));
+    assert_eq!(
+        (service["stack"].as_str(), service["settings"]["port"]["value"].as_str()),
+        (Some("python"), Some("8000"))
+    );
     assert_eq!(json["databases"][0]["evidence"]["file"], "requirements.txt");
     assert_eq!(json["files"][0]["action"], "create");
     let run = init(&["--dry-run"], dir.path()).run();
@@ -130,7 +140,14 @@ fn places_that_are_difficult() {
     let broken = project(&[("package.json/x", ""), ("Cargo.toml", "[[["), ("src/main.rs", "")]);
     init(&["--yes"], broken.path()).run().exits(0).complains("cannot read `Cargo.toml`");
     let pipe = project(&[("app.py", "")]);
-    rustix::fs::mknodat(rustix::fs::CWD, pipe.path().join("requirements.txt"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        pipe.path().join("requirements.txt"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
     init(&["--yes"], pipe.path()).run().exits(0).complains("it is not a regular file");
     // A work tree of git has a file `.git`.
     let tree = project(&[(".git", "gitdir: /nowhere\n"), ("index.html", "")]);

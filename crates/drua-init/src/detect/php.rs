@@ -104,8 +104,6 @@ pub(super) fn detect(folder: &Folder<'_>, today: Date) -> Option<Service> {
     service.fact("composer", folder.has("composer.json"));
     service.fact("lock", folder.has("composer.lock"));
     service.fact("laravel", laravel);
-    let writable = ["storage", "bootstrap/cache", "var", "wp-content/uploads"].iter().filter(|dir| folder.has_dir(dir));
-    service.fact("writable", writable.copied().collect::<Vec<_>>());
     service.fact(
         "package",
         folder.has("package.json")

@@ -163,14 +163,16 @@ fn platform(view: &View<'_>, index: usize, sink: &mut Sink<'_>) {
     let flag = stage.stage.instruction.flags.iter().find(|flag| flag.name == "platform");
     let span = flag.map_or(word.span, |flag| flag.span);
     if matches!(text, "$TARGETPLATFORM" | "${TARGETPLATFORM}") {
-        let message = format!("Setting platform to predefined {text} in FROM is redundant as this is the default behavior");
+        let message =
+            format!("Setting platform to predefined {text} in FROM is redundant as this is the default behavior");
         let source = &view.unit.file.source;
         let blank = source[span.end..].len() - source[span.end..].trim_start_matches([' ', '\t']).len();
         let edits = vec![replace(Span::new(span.start, span.end + blank), "")];
         sink.add("RedundantTargetPlatform", span, message).fix(Safety::Safe, "remove the flag", edits);
     } else if !text.contains('$') && !is_platform_name(view, index, text) {
         let message = format!("FROM --platform flag should not use constant value {text:?}");
-        let help = "leave it out for the platform that is built, or use `$BUILDPLATFORM` for tools that run while building";
+        let help =
+            "leave it out for the platform that is built, or use `$BUILDPLATFORM` for tools that run while building";
         sink.add("FromPlatformFlagConstDisallowed", span, message).help(help);
     }
 }
@@ -275,7 +277,10 @@ pub(super) fn plain_words(script: &crate::shell::Script) -> Option<Vec<String>> 
         .iter()
         .map(|word| word.literal().filter(|_| !word.is_glob() && !word.text.starts_with('~')).map(str::to_owned))
         .collect();
-    let builtin = matches!(simple.name(), "cd" | "." | "source" | "exec" | "eval" | "export" | "set" | "exit" | "ulimit" | "trap");
+    let builtin = matches!(
+        simple.name(),
+        "cd" | "." | "source" | "exec" | "eval" | "export" | "set" | "exit" | "ulimit" | "trap"
+    );
     words.filter(|words| no_shell && !builtin && !words.is_empty())
 }
 
@@ -356,7 +361,8 @@ fn expose(port: &drua_dockerfile::Word, sink: &mut Sink<'_>) {
         sink.add("ExposeProtoCasing", port.span, message).fix(Safety::Safe, "write it in lower case", edits);
     }
     if number.contains(':') && !number.contains('$') {
-        let message = format!("EXPOSE instruction should not define an IP address or host-port mapping, found '{text}'");
+        let message =
+            format!("EXPOSE instruction should not define an IP address or host-port mapping, found '{text}'");
         let inner = number.rsplit(':').next().unwrap_or(number);
         let new = protocol.map_or(inner.to_owned(), |protocol| format!("{inner}/{protocol}"));
         let found = sink.add("ExposeInvalidFormat", port.span, message);
@@ -371,7 +377,8 @@ fn ignored(view: &View<'_>, verb: &str, transfer: &Transfer, sink: &mut Sink<'_>
     for source in &transfer.sources {
         let Source::Path(word) = source else { continue };
         let path = word.text.trim_matches(['"', '\'']);
-        let is_plain = !path.contains('$') && !path.contains("://") && !path.starts_with("git@") && !Glob::is_pattern(path);
+        let is_plain =
+            !path.contains('$') && !path.contains("://") && !path.starts_with("git@") && !Glob::is_pattern(path);
         let clean = path.trim_start_matches("./").trim_matches('/');
         if !is_plain || clean.is_empty() || clean == "." || clean.starts_with("..") {
             continue;

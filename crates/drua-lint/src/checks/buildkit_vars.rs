@@ -61,8 +61,7 @@ fn invalid_default(view: &View<'_>, base: &Word, sink: &mut Sink<'_>) {
     if expanded.unset.is_empty() && expanded.used.is_empty() || is_image_name(&expanded.text) {
         return;
     }
-    let message =
-        format!("Default value for ARG {} results in empty or invalid base image name", base.text);
+    let message = format!("Default value for ARG {} results in empty or invalid base image name", base.text);
     sink.add("InvalidDefaultArgInFrom", base.span, message);
 }
 
@@ -85,7 +84,9 @@ pub(crate) fn is_image_name(text: &str) -> bool {
         _ => path.split('/').all(part),
     };
     path_is_fine
-        && tag.is_none_or(|tag| !tag.is_empty() && tag.len() <= 128 && tag.chars().all(word) && !tag.starts_with(['.', '-']))
+        && tag.is_none_or(|tag| {
+            !tag.is_empty() && tag.len() <= 128 && tag.chars().all(word) && !tag.starts_with(['.', '-'])
+        })
         && digest.is_none_or(|digest| digest.contains(':'))
 }
 
@@ -96,7 +97,8 @@ fn unset(view: &View<'_>, word: &Word, is_known: &dyn Fn(&str) -> bool) -> Vec<S
     }
     let lookup = |name: &str| is_known(name).then(|| "x".to_owned());
     let Ok(expanded) = view.unit.file.expander().expand(&word.text, &lookup) else { return Vec::new() };
-    let has_default = |name: &str| ["-", ":-", "+", ":+", "?", ":?"].iter().any(|op| word.text.contains(&format!("${{{name}{op}")));
+    let has_default =
+        |name: &str| ["-", ":-", "+", ":+", "?", ":?"].iter().any(|op| word.text.contains(&format!("${{{name}{op}")));
     expanded.unset.into_iter().filter(|name| !has_default(name)).collect()
 }
 
@@ -124,7 +126,9 @@ fn in_stage(view: &View<'_>, index: usize, sink: &mut Sink<'_>) {
                 }
                 let found = sink.add("UndefinedVar", word.span, message);
                 if is_global {
-                    found.help(format!("the ARG before FROM is not seen in stages: add `ARG {name}` after this stage's FROM"));
+                    found.help(format!(
+                        "the ARG before FROM is not seen in stages: add `ARG {name}` after this stage's FROM"
+                    ));
                 }
             }
         }

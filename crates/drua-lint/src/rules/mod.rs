@@ -134,7 +134,8 @@ impl Rule {
 
     /// The heading's anchor in docs/lint.md.
     pub fn anchor(&self) -> String {
-        let heading = if self.name == self.code { self.code.to_owned() } else { format!("{} {}", self.code, self.name) };
+        let heading =
+            if self.name == self.code { self.code.to_owned() } else { format!("{} {}", self.code, self.name) };
         heading.to_lowercase().replace(' ', "-")
     }
 

@@ -116,9 +116,7 @@ pub(crate) enum PartKind {
 impl Word {
     /// The text, when nothing in it is expanded.
     pub(crate) fn literal(&self) -> Option<&str> {
-        let plain = |part: &Part| {
-            matches!(part.kind, PartKind::Literal(_) | PartKind::Single(_) | PartKind::Escape(_))
-        };
+        let plain = |part: &Part| matches!(part.kind, PartKind::Literal(_) | PartKind::Single(_) | PartKind::Escape(_));
         self.parts.iter().all(plain).then_some(self.text.as_str())
     }
 
@@ -129,7 +127,9 @@ impl Word {
 
     /// Whether it is a pattern that the shell replaces by names of files.
     pub(crate) fn is_glob(&self) -> bool {
-        self.parts.iter().any(|part| matches!(&part.kind, PartKind::Literal(text) if !part.quoted && text.contains(['*', '?'])))
+        self.parts
+            .iter()
+            .any(|part| matches!(&part.kind, PartKind::Literal(text) if !part.quoted && text.contains(['*', '?'])))
     }
 }
 
@@ -178,9 +178,13 @@ impl Simple {
     pub(crate) fn has_option(&self, short: char, long: &[&str]) -> bool {
         self.args().iter().any(|word| {
             let text = word.text.as_str();
-            let is_long = long.iter().any(|name| text == *name || text.strip_prefix(name).is_some_and(|v| v.starts_with('=')));
+            let is_long =
+                long.iter().any(|name| text == *name || text.strip_prefix(name).is_some_and(|v| v.starts_with('=')));
             let bundle = text.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
-            is_long || short != '\0' && bundle.is_some_and(|rest| rest.chars().take_while(|c| c.is_ascii_alphabetic()).any(|c| c == short))
+            is_long
+                || short != '\0'
+                    && bundle
+                        .is_some_and(|rest| rest.chars().take_while(|c| c.is_ascii_alphabetic()).any(|c| c == short))
         })
     }
 }

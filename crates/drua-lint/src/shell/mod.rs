@@ -17,5 +17,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use ast::{Assignment, Command, Compound, Entry, List, Operator, Part, PartKind, Pipeline, Redirect, Simple, Word};
+pub(crate) use ast::{
+    Assignment, Command, Compound, Entry, List, Operator, Part, PartKind, Pipeline, Redirect, Simple, Word,
+};
 pub(crate) use script::{Dialect, Script, Slip};

@@ -86,7 +86,10 @@ impl<'t> Parser<'t> {
     }
 
     fn begins_word(&self) -> bool {
-        self.text[..self.at].chars().next_back().is_none_or(|c| c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')'))
+        self.text[..self.at]
+            .chars()
+            .next_back()
+            .is_none_or(|c| c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')'))
     }
 
     /// Blanks and line ends; heredocs begin after the latter.
@@ -123,7 +126,10 @@ impl<'t> Parser<'t> {
         RESERVED.into_iter().find(|word| {
             rest.strip_prefix(word).is_some_and(|after| match *word {
                 ")" | ";;" => true,
-                _ => after.chars().next().is_none_or(|c| c.is_whitespace() || matches!(c, ';' | '&' | '|' | ')' | '<' | '>')),
+                _ => after
+                    .chars()
+                    .next()
+                    .is_none_or(|c| c.is_whitespace() || matches!(c, ';' | '&' | '|' | ')' | '<' | '>')),
             })
         })
     }
@@ -259,7 +265,10 @@ impl<'t> Parser<'t> {
             self.blanks();
             let name = self.word();
             self.blanks();
-            let _ = self.eat("(") && { self.blanks(); self.eat(")") };
+            let _ = self.eat("(") && {
+                self.blanks();
+                self.eat(")")
+            };
             return Some(self.function(compound("function"), name.text));
         } else {
             return self.simple();
@@ -292,7 +301,12 @@ impl<'t> Parser<'t> {
         if found {
             self.at += word.len();
         } else {
-            self.slip(code, opened.start, opened.end.max(opened.start + 1), format!("this is not closed: `{word}` is missing"));
+            self.slip(
+                code,
+                opened.start,
+                opened.end.max(opened.start + 1),
+                format!("this is not closed: `{word}` is missing"),
+            );
         }
         found
     }
@@ -514,7 +528,12 @@ impl<'t> Parser<'t> {
             redirects: Vec::new(),
         };
         if !self.eat(")") {
-            self.slip("SC1065", start, start + 1, "functions are declared without parameters; this parenthesis cannot stand here");
+            self.slip(
+                "SC1065",
+                start,
+                start + 1,
+                "functions are declared without parameters; this parenthesis cannot stand here",
+            );
             let length = self.rest().find([')', '\n']).unwrap_or(self.rest().len());
             self.at += length;
             self.eat(")");
@@ -569,7 +588,9 @@ impl<'t> Parser<'t> {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let after = &rest[digits..];
         let operator = OPERATORS.into_iter().find(|operator| after.starts_with(operator))?;
-        if digits > 0 && operator.starts_with('&') || matches!(operator, "<" | ">") && digits == 0 && after[1..].starts_with('(') {
+        if digits > 0 && operator.starts_with('&')
+            || matches!(operator, "<" | ">") && digits == 0 && after[1..].starts_with('(')
+        {
             return None;
         }
         let start = self.at;

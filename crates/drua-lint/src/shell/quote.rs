@@ -133,7 +133,11 @@ impl Parser<'_> {
             }
         }
         if word.parts.len() == parts {
-            word.parts.push(Part { kind: PartKind::Literal(String::new()), quoted: true, span: Span::new(start, self.at) });
+            word.parts.push(Part {
+                kind: PartKind::Literal(String::new()),
+                quoted: true,
+                span: Span::new(start, self.at),
+            });
         }
     }
 
@@ -225,7 +229,9 @@ impl Parser<'_> {
                     break;
                 }
                 Some(_) if self.depth > 40 => self.at = self.end,
-                Some('\\') => self.at = (self.at + 1 + self.rest()[1..].chars().next().map_or(0, char::len_utf8)).min(self.end),
+                Some('\\') => {
+                    self.at = (self.at + 1 + self.rest()[1..].chars().next().map_or(0, char::len_utf8)).min(self.end)
+                }
                 Some('\'') if !quoted => self.single(&mut inner),
                 Some('"') => self.double(&mut inner),
                 Some('$') => self.dollar(&mut inner, quoted),

@@ -70,7 +70,8 @@ impl Script {
     fn new(text: &str, places: Where, dialect: Dialect) -> Self {
         let (list, slips) = parse::parse(text, dialect == Dialect::Bash);
         let directives = text.lines().filter_map(|line| line.trim_start().strip_prefix("# shellcheck disable="));
-        let disabled = directives.flat_map(|codes| codes.split([',', ' '])).map(|code| code.trim().to_owned()).collect();
+        let disabled =
+            directives.flat_map(|codes| codes.split([',', ' '])).map(|code| code.trim().to_owned()).collect();
         Self { text: text.to_owned(), places, dialect, list, slips, disabled }
     }
 

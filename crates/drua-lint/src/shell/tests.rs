@@ -72,7 +72,8 @@ fn parts_know_whether_they_are_quoted() {
 
 #[test]
 fn nesting_has_a_limit_and_no_end_is_needed() {
-    for unit in ["$(", "(", "`", "${a:-", "{ ", "if ", "\"$(", "case x in a) ", "f() { ", "[[ ", "<(", "$((", "while "] {
+    for unit in ["$(", "(", "`", "${a:-", "{ ", "if ", "\"$(", "case x in a) ", "f() { ", "[[ ", "<(", "$((", "while "]
+    {
         let script = unit.repeat(5_000);
         let (list, _) = parse(&script, true);
         assert!(List::commands(&list).len() < 10_000, "{unit}");
