@@ -14,8 +14,8 @@ use super::{debian, images};
 use crate::steps;
 
 /// What every image of Debian has.
-const BASE: [&str; 9] =
-    ["bash", "dash", "coreutils", "grep", "sed", "findutils", "libc-bin", "base-files", "ca-certificates"];
+const BASE: [&str; 10] =
+    ["bash", "dash", "coreutils", "grep", "sed", "findutils", "libc-bin", "base-files", "ca-certificates", "zlib1g"];
 /// A C compiler and what it calls.
 const COMPILER: [&str; 9] = [
     "gcc",
@@ -187,7 +187,18 @@ fn link(root: &Path, name: &str, target: &str) -> Result<()> {
 fn python(root: &Path) -> Result<()> {
     link(root, "usr/local/bin/python", "/usr/bin/python3")?;
     let wheels = root.join("opt/wheels").to_string_lossy().into_owned();
-    let args = ["download", "-q", "--dest", &wheels, "--python-version", "3.11", "--only-binary=:all:", "--platform"];
+    let args = [
+        "download",
+        "-q",
+        "--dest",
+        &wheels,
+        "--python-version",
+        "3.11",
+        "--only-binary=:all:",
+        "--platform",
+        "manylinux_2_28_x86_64",
+        "--platform",
+    ];
     let names = ["manylinux2014_x86_64", "flask", "gunicorn", "componentize-py==0.25.1"];
     let args: Vec<&str> = args.into_iter().chain(names).collect();
     steps::capture(images::python_tool("pip", "pip")?, &args, root).map(drop)
