@@ -157,7 +157,7 @@ fn a_go_project() {
     Project {
         images: &["go", "alpine"],
         files: vec![("main.go", GO.to_owned()), ("go.mod", "module shop\n\ngo 1.27\n".to_owned())],
-        options: &[],
+        options: &["--set", "health=/"],
         port: 18103,
         edit: ("main.go", "hello from go", "edited go"),
         user: "10001",
