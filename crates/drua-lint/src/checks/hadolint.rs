@@ -110,13 +110,6 @@ fn run(instruction: &Instruction) -> Option<&drua_dockerfile::Run> {
     if let Kind::Run(run) = &instruction.kind { Some(run) } else { None }
 }
 
-fn transfer(instruction: &Instruction) -> Option<&Transfer> {
-    match &instruction.kind {
-        Kind::Copy(transfer) | Kind::Add(transfer) => Some(transfer),
-        _ => None,
-    }
-}
-
 fn destinations(view: &View<'_>, stage: &StageView<'_>, sink: &mut Sink<'_>) {
     let inherited = view.chain(stage).skip(1).flat_map(|below| view.steps_of(below));
     let mut workdir = inherited.into_iter().any(|step| matches!(step.instruction.kind, Kind::Workdir(_)));
@@ -294,13 +287,7 @@ fn copies(view: &View<'_>, step: &Step<'_>, copy: &Transfer, sink: &mut Sink<'_>
     let whole = |source: &Source| matches!(source, Source::Path(word) if word.text.trim_matches('"') == "/");
     let Span { start, end } = step.instruction.span;
     let from_stage = view.stage_named(&from.text, stage);
-    let onto_scratch = view.stages.get(stage).is_some_and(|stage| stage.base == Base::Scratch && false);
-    if copy.sources.iter().any(whole) && text == "/" && !onto_scratch && from_stage.is_some() {
+    if copy.sources.iter().any(whole) && text == "/" && from_stage.is_some() {
         sink.add("DL3067", Span::new(start, end), format!("everything of `{}` is copied", from.text));
     }
-}
-
-#[allow(dead_code, reason = "used by checks of other families")]
-pub(super) fn transfer_of<'i>(step: &Step<'i>) -> Option<&'i Transfer> {
-    transfer(step.instruction)
 }

@@ -96,11 +96,11 @@ fn is_rootless(reference: &Reference) -> bool {
 fn user(view: &View<'_>, input: &Input<'_>, sink: &mut Sink<'_>) {
     let Some(last) = view.last() else { return };
     let steps = view.inherited_steps(last);
-    let users = steps.iter().filter_map(|step| match &step.instruction.kind {
+    let mut users = steps.iter().filter_map(|step| match &step.instruction.kind {
         Kind::User(word) => Some(word),
         _ => None,
     });
-    let name = users.last().map(|word| word.text.split(':').next().unwrap_or_default().to_owned());
+    let name = users.next_back().map(|word| word.text.split(':').next().unwrap_or_default().to_owned());
     privileged_port(view, last, name.as_deref(), sink);
     let starts_something = steps.iter().any(|step| matches!(step.instruction.kind, Kind::Cmd(_) | Kind::Entrypoint(_)));
     if name.is_some() || !starts_something || last.base == Base::Unknown {

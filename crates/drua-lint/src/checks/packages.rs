@@ -2,7 +2,6 @@
 
 use drua_dockerfile::{Kind, MountKind};
 
-use super::hadolint::refers;
 use crate::report::{Safety, Sink, insert, replace};
 use crate::shell::{Script, Simple, Word};
 use crate::unit::{Step, View};
@@ -195,8 +194,7 @@ fn questions(run: &Run<'_>, command: &Simple, sink: &mut Sink<'_>) {
     let quiet = code == "DL3014"
         && (command.texts().iter().filter(|text| matches!(**text, "-q" | "--quiet")).count() >= 2
             || command.texts().iter().any(|text| matches!(*text, "-q=2" | "-qq")));
-    let short = if code == "DL3034" { 'y' } else { 'y' };
-    if quiet || command.has_option(short, long) || code == "DL3034" && command.has_option('n', &[]) {
+    if quiet || command.has_option('y', long) || code == "DL3034" && command.has_option('n', &[]) {
         return;
     }
     let verb_end = run.script.after(verb.span.end);
@@ -479,7 +477,7 @@ pub(super) fn commands(run: &Run<'_>, sink: &mut Sink<'_>) {
             }
             "useradd" => useradd(run, command, sink),
             "wget" => wget(run, command, sink),
-            "ln" if command.texts().iter().any(|text| *text == "/bin/sh") => {
+            "ln" if command.texts().contains(&"/bin/sh") => {
                 sink.add("DL4005", span, "the distribution's own scripts need their /bin/sh")
                     .help("`SHELL [\"/bin/bash\", \"-c\"]` changes it for RUN alone");
             }
@@ -573,10 +571,4 @@ pub(super) fn downloaders(view: &View<'_>, sink: &mut Sink<'_>) {
             }
         }
     }
-}
-
-/// Whether a script mentions a variable.
-#[allow(dead_code, reason = "used by checks of other families")]
-pub(super) fn mentions(script: &Script, name: &str) -> bool {
-    refers(&script.text, name)
 }

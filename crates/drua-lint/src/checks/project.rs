@@ -21,7 +21,7 @@ struct Pair<'p> {
     context: String,
 }
 
-pub(super) fn check(compose: &ComposeView<'_>, views: &[View<'_>], _input: &Input<'_>, sink: &mut Sink<'_>) {
+pub(super) fn check(compose: &ComposeView<'_>, views: &[View<'_>], input: &Input<'_>, sink: &mut Sink<'_>) {
     let services = compose.services();
     for service in &services {
         if let Some(pair) = pair(compose, *service, views) {
@@ -34,7 +34,7 @@ pub(super) fn check(compose: &ComposeView<'_>, views: &[View<'_>], _input: &Inpu
                 wasm(&pair, stage, sink);
             }
         }
-        waits(compose, service, &services, views, sink);
+        waits(compose, service, &services, (views, input), sink);
     }
 }
 
@@ -146,11 +146,11 @@ fn copies<'v>(view: &'v View<'_>, stage: &'v StageView<'_>) -> Vec<(String, bool
 
 fn user_of(view: &View<'_>, stage: &StageView<'_>) -> Option<String> {
     let steps = view.inherited_steps(stage);
-    let users = steps.iter().filter_map(|step| match &step.instruction.kind {
+    let mut users = steps.iter().filter_map(|step| match &step.instruction.kind {
         Kind::User(word) => Some(word.text.split(':').next().unwrap_or_default().to_owned()),
         _ => None,
     });
-    users.last()
+    users.next_back()
 }
 
 fn is_below(path: &str, folder: &str) -> bool {
@@ -338,7 +338,7 @@ fn waits(
     compose: &ComposeView<'_>,
     service: &Service<'_>,
     services: &[Service<'_>],
-    views: &[View<'_>],
+    (views, input): (&[View<'_>], &Input<'_>),
     sink: &mut Sink<'_>,
 ) {
     let Some(depends) = service.get("depends_on").and_then(Node::entries) else { return };
@@ -356,18 +356,24 @@ fn waits(
         let by_image = pair(compose, *other, views).and_then(|pair| {
             let stage = stage(&pair)?;
             let steps = pair.view.inherited_steps(stage);
-            let last = steps.iter().filter_map(|step| match &step.instruction.kind {
+            let mut last = steps.iter().filter_map(|step| match &step.instruction.kind {
                 Kind::Healthcheck(check) => Some(check.check != Check::None),
                 _ => None,
             });
-            // What the base image brings along is not known, unless there is none.
-            Some(last.last().unwrap_or(false))
+            let base = pair.view.root_image(stage).and_then(|image| known_check(input, &image.text));
+            Some(last.next_back().or(base).unwrap_or(false))
         });
-        // An image that is not built here may have a check of its own.
+        // An image that is not built here may have a check of its own, unless it is known to have none.
+        let by_image = by_image.or_else(|| known_check(input, other.text("image")?));
         if disabled || by_image == Some(false) {
             let message = format!("`{}` has no health check, so `{}` never starts", other.name, service.name);
             sink.add("DR4002", condition.span, message)
                 .help(format!("add `healthcheck` to `{}`, or wait for `service_started`", other.name));
         }
     }
+}
+
+/// Whether an image that is known has a health check.
+fn known_check(input: &Input<'_>, name: &str) -> Option<bool> {
+    input.images.iter().find(|image| image.name == name)?.healthcheck
 }

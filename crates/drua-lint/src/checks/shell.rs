@@ -278,10 +278,8 @@ fn arguments(script: &Script, simple: &Simple, name: &str, sink: &mut Sink<'_>) 
     let assigns = matches!(name, "export" | "local" | "readonly" | "declare" | "typeset");
     for (index, word) in simple.words.iter().enumerate() {
         let is_assignment = assigns && word.text.find('=').is_some_and(|at| at > 0 && !word.text[..at].contains('$'));
-        if !is_assignment || script.dialect == Dialect::Posix && is_assignment {
-            if index > 0 || word.parts.len() > 1 {
-                splits(script, word, sink);
-            }
+        if (!is_assignment || script.dialect == Dialect::Posix) && (index > 0 || word.parts.len() > 1) {
+            splits(script, word, sink);
         }
         if index == 0 {
             continue;
@@ -570,21 +568,15 @@ fn changes_of_folder(script: &Script, list: &List, is_condition: bool, sink: &mu
     if stops {
         return;
     }
-    for (index, entry) in list.entries.iter().enumerate() {
+    for entry in &list.entries {
         let joined = matches!(entry.operator, Operator::And | Operator::Or);
-        let last = index + 1 == list.entries.len();
         for command in &entry.pipeline.commands {
             match command {
                 Command::Simple(simple) => {
                     let safe =
                         simple.args().first().is_some_and(|word| word.text.chars().all(|c| matches!(c, '/' | '.')));
                     let is_it = matches!(simple.name(), "cd" | "pushd" | "popd");
-                    if is_it
-                        && !safe
-                        && !joined
-                        && !is_condition
-                        && !(last && index == 0 && list.entries.len() == 1 && false)
-                    {
+                    if is_it && !safe && !joined && !is_condition {
                         sink.add(
                             "SC2164",
                             script.span(simple.span),

@@ -1,13 +1,16 @@
 //! A report as text for machines: JSON, SARIF, GitHub's annotations; and baselines.
 
+mod docs;
 mod sarif;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use crate::report::{Diagnostic, Report, Severity};
 
+pub use docs::reference;
 pub use sarif::sarif;
 
 /// The report as JSON. The format has a version, and keys are only added.
@@ -51,8 +54,9 @@ pub fn github(report: &Report) -> String {
             Severity::Warning => "warning",
             Severity::Info | Severity::Style => "notice",
         };
-        lines.push_str(&format!(
-            "::{command} file={},line={},col={},endLine={},endColumn={},title={}::{}\n",
+        let _ = writeln!(
+            lines,
+            "::{command} file={},line={},col={},endLine={},endColumn={},title={}::{}",
             property(&found.file),
             found.start.line,
             found.start.column,
@@ -60,7 +64,7 @@ pub fn github(report: &Report) -> String {
             found.end.column,
             property(found.rule.code),
             data(&found.message),
-        ));
+        );
     }
     lines
 }

@@ -1,6 +1,7 @@
 //! SARIF 2.1.0 (OASIS), as code scanning services take it.
 
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 use crate::report::{Diagnostic, Report, Severity};
 use crate::rules::{self, Rule};
@@ -67,7 +68,9 @@ fn uri(path: &str) -> String {
     for byte in path.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => uri.push(char::from(byte)),
-            _ => uri.push_str(&format!("%{byte:02X}")),
+            _ => {
+                let _ = write!(uri, "%{byte:02X}");
+            }
         }
     }
     uri

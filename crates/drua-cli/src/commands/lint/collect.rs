@@ -1,13 +1,16 @@
 //! From paths to what is looked at: which files there are, and what belongs to what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
 
 use drua_composefile::{Disk, Request, load};
-use drua_dockerfile::{Ignore, MAX_SOURCE_BYTES, read_ignore_file};
+use drua_dockerfile::{Dockerfile, Ignore, MAX_SOURCE_BYTES, read_ignore_file};
 use drua_lint::{Build, Config, ContextFile, Date, Input, KnownImage, Report, Text};
 
+use crate::context::Context;
 use crate::failure::Failure;
 
 /// What a Dockerfile from standard input is called.
@@ -27,6 +30,8 @@ pub(super) struct Workspace {
     /// Files that could not be read, and why.
     pub(super) problems: Vec<String>,
     pub(super) images: Vec<KnownImage>,
+    /// Contexts that have been listed, by their path and their ignore file's.
+    listed: BTreeMap<(String, String), Option<Rc<[ContextFile]>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,7 +44,8 @@ struct OwnedText {
 struct OwnedBuild {
     dockerfile: OwnedText,
     ignore: Option<OwnedText>,
-    context: Option<Vec<ContextFile>>,
+    /// Shared by all that are built with the same context and ignore file.
+    context: Option<Rc<[ContextFile]>>,
     context_path: String,
 }
 
@@ -116,6 +122,51 @@ impl Workspace {
         Ok(workspace)
     }
 
+    /// A document as an editor has it, and the files that belong to it: its folder's Dockerfiles and compose files.
+    pub(super) fn beside(path: &Path, text: &str) -> Self {
+        let mut workspace = Self::default();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let kind = kind_of(&name);
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let (mut dockerfiles, mut compose) = (Vec::new(), Vec::new());
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match kind_of(&entry.file_name().to_string_lossy()) {
+                Some(FileKind::Dockerfile) => dockerfiles.push(entry.path()),
+                Some(FileKind::Compose) => compose.push(entry.path()),
+                Some(FileKind::Ignore) | None => {}
+            }
+        }
+        compose.sort();
+        compose.iter().for_each(|path| workspace.add_compose(path));
+        for place in drua_lint::builds_of(&workspace.compose_texts()) {
+            let other = PathBuf::from(&place.dockerfile);
+            if other.is_file() && !dockerfiles.contains(&other) {
+                dockerfiles.push(other);
+            }
+        }
+        let contexts = drua_lint::builds_of(&workspace.compose_texts());
+        for path in &dockerfiles {
+            let context =
+                contexts.iter().find(|place| place.dockerfile == shown(path)).map(|place| place.context.clone());
+            workspace.add_dockerfile(path, context);
+        }
+        let shown_name = shown(path);
+        match workspace.text(&shown_name) {
+            Some(_) => workspace.replace(&shown_name, text),
+            // Not saved yet, or of a name that says nothing: by its content it is a Dockerfile unless it is YAML.
+            None if kind == Some(FileKind::Compose) || name.ends_with(".yaml") || name.ends_with(".yml") => {
+                workspace.compose.push(OwnedText { path: shown_name, text: text.to_owned() });
+            }
+            None if kind == Some(FileKind::Ignore) => {}
+            None => {
+                let dockerfile = OwnedText { path: shown_name, text: text.to_owned() };
+                let context_path = shown(folder);
+                workspace.builds.push(OwnedBuild { dockerfile, ignore: None, context: None, context_path });
+            }
+        }
+        workspace
+    }
+
     fn add_stdin(&mut self, bytes: Vec<u8>) {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let dockerfile = OwnedText { path: STDIN.to_owned(), text };
@@ -146,8 +197,12 @@ impl Workspace {
             }
             None => None,
         };
-        let patterns = ignore.as_ref().map(|ignore| read_ignore_file(&ignore.text)).unwrap_or_default();
-        let context = Ignore::new(&patterns).ok().and_then(|ignore| list_context(Path::new(&context_path), &ignore));
+        let key = (context_path.clone(), ignore.as_ref().map(|ignore| ignore.path.clone()).unwrap_or_default());
+        let context = self.listed.entry(key).or_insert_with(|| {
+            let patterns = ignore.as_ref().map(|ignore| read_ignore_file(&ignore.text)).unwrap_or_default();
+            Ignore::new(&patterns).ok().and_then(|ignore| list_context(Path::new(&context_path), &ignore)).map(Rc::from)
+        });
+        let context = context.clone();
         let dockerfile = OwnedText { path: shown(path), text };
         self.builds.push(OwnedBuild { dockerfile, ignore, context, context_path });
     }
@@ -316,7 +371,38 @@ pub(super) fn check_compose(workspace: &Workspace, input: &Input<'_>, report: &m
     }
 }
 
-/// Images whose size or user the local engine knows: none is asked without being there already.
-pub(super) fn known_images() -> Vec<KnownImage> {
-    Vec::new()
+/// What a running engine knows of the images that Dockerfiles stand on; nothing when none runs. None is pulled.
+pub(super) async fn known_images(ctx: &Context, workspace: &Workspace) -> Vec<KnownImage> {
+    const MOST: usize = 100;
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let mut names = BTreeSet::new();
+    for build in &workspace.builds {
+        let (file, _) = Dockerfile::read(&build.dockerfile.text);
+        names.extend(file.stages().iter().map(|stage| stage.from.base.text.clone()).filter(|name| !name.contains('$')));
+    }
+    let Some(client) = ctx.running_client().await else { return Vec::new() };
+    let ask = async {
+        let mut images = Vec::new();
+        for name in names.into_iter().filter(|name| name != "scratch").take(MOST) {
+            let Ok(found) = client.image_inspect(&name).await else { continue };
+            let config = found.config.unwrap_or_default();
+            let digest = found
+                .repo_digests
+                .unwrap_or_default()
+                .first()
+                .and_then(|name| name.split_once('@'))
+                .map(|(_, d)| d.to_owned());
+            let platform = found.os.zip(found.architecture).map(|(os, architecture)| format!("{os}/{architecture}"));
+            images.push(KnownImage {
+                name,
+                size: found.size.and_then(|size| u64::try_from(size).ok()),
+                user: config.user,
+                digest,
+                healthcheck: Some(config.healthcheck.is_some()),
+                platform,
+            });
+        }
+        images
+    };
+    tokio::time::timeout(PATIENCE, ask).await.unwrap_or_default()
 }

@@ -6,6 +6,7 @@ mod output;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,9 @@ pub(crate) struct Lint {
     /// Show what each instruction adds to the image, by what is known without building
     #[arg(long)]
     estimate: bool,
+    /// Ask a running engine what it knows of base images: size, user, digest; --estimate does, too
+    #[arg(long)]
+    ask_engine: bool,
     /// Serve editors: the Language Server Protocol on standard input and output
     #[arg(long)]
     lsp: bool,
@@ -101,7 +105,9 @@ impl Lint {
         settings.apply(&self.ignore, &self.enable, self.fail_on.as_deref())?;
         let paths = if self.paths.is_empty() { vec![".".to_owned()] } else { self.paths.clone() };
         let mut workspace = Workspace::collect(&paths)?;
-        workspace.images = collect::known_images();
+        if self.estimate || self.ask_engine {
+            workspace.images = collect::known_images(ctx, &workspace).await;
+        }
         if workspace.is_empty() {
             return Err(Failure::message(format!("nothing to lint in {}", paths.join(", ")))
                 .hint("Dockerfiles and compose files are found by their names; name others as arguments"));
@@ -228,7 +234,7 @@ fn explain(ctx: &Context, name: &str, format: Format) -> Outcome {
         let width = rules::all().map(|rule| rule.code.len()).max().unwrap_or(0);
         for rule in rules::all() {
             let off = if rule.on { "" } else { " (off)" };
-            text.push_str(&format!("{:width$}  {:7}  {}{off}\n", rule.code, rule.severity.name(), rule.summary));
+            let _ = writeln!(text, "{:width$}  {:7}  {}{off}", rule.code, rule.severity.name(), rule.summary);
         }
         ctx.ui.data(text.as_bytes())?;
         return Ok(exit::OK);

@@ -2,6 +2,7 @@
 
 use drua_lint::{Diagnostic, Fixed, Report, Rule, Safety, Severity};
 use similar::TextDiff;
+use std::fmt::Write as _;
 
 use super::counts;
 use crate::ui::Paint;
@@ -54,10 +55,10 @@ fn finding(found: &Diagnostic, source: &str, paint: Paint) -> String {
     );
     if let Some(line) = source.lines().nth(found.start.line - 1) {
         let (line, caret) = excerpt(line, found);
-        text.push_str(&format!("{margin} |\n{line_number} | {line}\n{margin} | {}\n", paint.yellow(&caret)));
+        let _ = writeln!(text, "{margin} |\n{line_number} | {line}\n{margin} | {}", paint.yellow(&caret));
     }
     if let Some(help) = &found.help {
-        text.push_str(&format!("{margin} = {} {}\n", paint.cyan("help:"), clean(help)));
+        let _ = writeln!(text, "{margin} = {} {}", paint.cyan("help:"), clean(help));
     }
     if let Some(fix) = &found.fix {
         let how = match fix.safety {
@@ -65,9 +66,9 @@ fn finding(found: &Diagnostic, source: &str, paint: Paint) -> String {
             Safety::Unsafe => "--unsafe-fix",
         };
         let saves = found.saves.map(|bytes| format!(", saves about {}", size(bytes))).unwrap_or_default();
-        text.push_str(&format!("{margin} = {} {} ({how}{saves})\n", paint.green("fix:"), clean(&fix.title)));
+        let _ = writeln!(text, "{margin} = {} {} ({how}{saves})", paint.green("fix:"), clean(&fix.title));
     } else if let Some(bytes) = found.saves {
-        text.push_str(&format!("{margin} = saves about {}\n", size(bytes)));
+        let _ = writeln!(text, "{margin} = saves about {}", size(bytes));
     }
     text
 }
@@ -152,14 +153,15 @@ pub(super) fn estimates(report: &Report) -> String {
     }
     let mut text = String::from("     SIZE  INSTRUCTION\n");
     for estimate in &report.estimates {
-        text.push_str(&format!(
-            "{:>9}  {}:{} {} ({})\n",
+        let _ = writeln!(
+            text,
+            "{:>9}  {}:{} {} ({})",
             size(estimate.bytes),
             estimate.file,
             estimate.line,
             clean(&estimate.what),
             estimate.from
-        ));
+        );
     }
     text
 }
@@ -179,10 +181,12 @@ fn size(bytes: u64) -> String {
 pub(super) fn explanation(rule: &Rule, paint: Paint) -> String {
     let name = if rule.name == rule.code { String::new() } else { format!(" ({})", rule.name) };
     let mut text = format!("{}{name}: {}\n", paint.cyan(rule.code), rule.summary);
-    text.push_str(&format!("\n{}\n\n", rule.why));
+    let _ = writeln!(text, "\n{}\n", rule.why);
     for (title, example) in [(paint.red("wrong"), rule.bad), (paint.green("right"), rule.good)] {
-        text.push_str(&format!("{title}\n"));
-        example.lines().for_each(|line| text.push_str(&format!("    {line}\n")));
+        let _ = writeln!(text, "{title}");
+        for line in example.lines() {
+            let _ = writeln!(text, "    {line}");
+        }
         text.push('\n');
     }
     let fix = match rule.fix {
@@ -191,10 +195,10 @@ pub(super) fn explanation(rule: &Rule, paint: Paint) -> String {
         Some(Safety::Unsafe) => "--unsafe-fix".to_owned(),
     };
     let off = if rule.on { "" } else { ", off unless enabled" };
-    text.push_str(&format!("severity: {}{off}\nfix: {fix}\n", rule.severity.name()));
+    let _ = writeln!(text, "severity: {}{off}\nfix: {fix}", rule.severity.name());
     if !rule.aliases.is_empty() {
-        text.push_str(&format!("also known as: {}\n", rule.aliases.join(", ")));
+        let _ = writeln!(text, "also known as: {}", rule.aliases.join(", "));
     }
-    text.push_str(&format!("silence: # drua ignore={} why\nmore: {}\n", rule.code, rule.url()));
+    let _ = writeln!(text, "silence: # drua ignore={} why\nmore: {}", rule.code, rule.url());
     text
 }
