@@ -6,11 +6,8 @@
 mod archives;
 mod builds;
 mod compose;
-<<<<<<< HEAD
 mod init;
-=======
 pub(crate) mod lint;
->>>>>>> 760994e (lint: a language server, BuildKit's checks in builds, tests of fixes and bad input)
 mod living;
 mod memory;
 mod peers;
