@@ -1,6 +1,6 @@
 //! What CI runs.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use drua_e2e::binary;
 
 use crate::{
@@ -32,6 +32,16 @@ pub(crate) fn run() -> Result<()> {
     } else {
         cargo(&["test", "--workspace", "--release", "--locked", "--no-fail-fast"])
     }
+}
+
+/// The walk through all verbs against Docker's own daemon: what fails here is no fact about Docker.
+pub(crate) fn oracle() -> Result<()> {
+    let dockerd = binary::on_path("dockerd").context("there is no dockerd on PATH: install docker.io")?;
+    images::build()?;
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    // It has one bridge, so one at a time.
+    let args = ["test", "--release", "--locked", "-p", "drua-e2e", "--test", "it", "--", "--test-threads=1", "walk::"];
+    steps::call(cargo, &args, &[("DRUA_E2E_ORACLE", &dockerd.to_string_lossy())], binary::workspace())
 }
 
 /// Installs other people's clients for the end-to-end tests: docker-py and Docker's Compose, both Python packages.

@@ -21,7 +21,11 @@ usage: cargo xtask <task>
   demo             start a daemon of its own, bring examples/side-by-side up and prove it (root)
   demo-down        remove everything that the demo made (root)
   bench [ROUNDS]   measure drua beside its peers, print the table and write it to docs/performance.md (root)
-  bench-init       measure `drua init` on large repositories only, and print the table
+  bench images [ROUNDS]  pulls, pushes and archives alone; writes them there, too (root)
+  bench living [ROUNDS]  exec, start, stop, logs, events and listings alone; prints them (root)
+  bench init       `drua init` on large repositories alone; prints it
+  oracle           run the tests that walk all verbs against Docker's own daemon, dockerd (root)
+  bench lint DIR   lints the Dockerfiles of a folder with drua and hadolint, and writes docs/lint.md
   lint             rustfmt, clippy with warnings as errors, tidy
   ci               lint, then every test
 ";
@@ -45,9 +49,15 @@ fn run(args: &[String]) -> Result<()> {
         ["init-images"] => demo::toolchains::build(),
         ["demo"] => demo::up(),
         ["demo-down"] => demo::down(),
+        ["bench", "living"] => bench::run_living(bench::DEFAULT_ROUNDS),
+        ["bench", "living", rounds] => bench::run_living(rounds.parse()?),
         ["bench"] => bench::run(bench::DEFAULT_ROUNDS),
+        ["bench", "images"] => bench::images(bench::IMAGE_ROUNDS),
+        ["bench", "images", rounds] => bench::images(rounds.parse()?),
         ["bench", rounds] => bench::run(rounds.parse()?),
-        ["bench-init"] => bench::init_only(bench::DEFAULT_ROUNDS),
+        ["oracle"] => ci::oracle(),
+        ["bench", "init"] => bench::init_only(bench::DEFAULT_ROUNDS),
+        ["bench", "lint", folder] => bench::lint::run(folder.as_ref()),
         ["lint"] => ci::lint(),
         ["ci"] => ci::run(),
         _ => bail!("unknown task\n\n{USAGE}"),

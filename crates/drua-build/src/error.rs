@@ -10,6 +10,9 @@ pub enum BuildError {
     /// The Dockerfile is wrong.
     #[error(transparent)]
     Parse(#[from] ParseError),
+    /// The Dockerfile wants its checks to pass.
+    #[error("lint violation found for rules: {}", .0.join(", "))]
+    Checks(Vec<String>),
     /// The Dockerfile is not there.
     #[error("Cannot locate specified Dockerfile: {0}")]
     NoDockerfile(String),

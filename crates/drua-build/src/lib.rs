@@ -172,12 +172,7 @@ impl Builder {
             solve::located(error.into(), &file, &name, span)
         })?;
         check_syntax(&file, request)?;
-        for warning in &file.warnings {
-            let drua_dockerfile::Warning::EmptyContinuation { span, .. } = warning;
-            let line = drua_dockerfile::LineIndex::new(&file.source).position(span.start).line;
-            let text = format!("{name}:{line}: empty continuation lines will become errors in a future release");
-            listener.event(Event::Warning(text));
-        }
+        lint(&name, &text, request, listener)?;
         let context = match &request.context {
             Some(dir) => Some(Tree::open(&dir.path, ignore_of(&dir.path, &name)?)?),
             None => None,
@@ -331,16 +326,43 @@ fn dockerfile(request: &BuildRequest) -> Result<(String, String), BuildError> {
     Err(missing())
 }
 
+/// BuildKit's checks, as warnings in its words; `# check=error=true` makes them end the build.
+fn lint(name: &str, text: &str, request: &BuildRequest, listener: &dyn Listener) -> Result<(), BuildError> {
+    let ignore = match &request.context {
+        Some(dir) => ignore_text(&dir.path, name)?,
+        None => None,
+    };
+    let found = drua_lint::build_warnings(drua_lint::Build {
+        dockerfile: drua_lint::Text { path: name, text },
+        ignore: ignore.as_deref().map(|text| drua_lint::Text { path: ".dockerignore", text }),
+        context: None,
+        context_path: ".",
+    });
+    for warning in &found.warnings {
+        let (rule, line) = (warning.rule.code, warning.start.line);
+        listener.event(Event::Warning(format!("{rule}: {} (line {line})", warning.message)));
+    }
+    match found.fatal {
+        true => Err(BuildError::Checks(found.warnings.iter().map(|warning| warning.rule.code.to_owned()).collect())),
+        false => Ok(()),
+    }
+}
+
 /// The ignore file of a Dockerfile, or else of the context.
 fn ignore_of(context: &Path, dockerfile: &str) -> Result<Ignore, BuildError> {
+    let text = ignore_text(context, dockerfile)?.unwrap_or_default();
+    Ok(Ignore::new(&read_ignore_file(&text))?)
+}
+
+fn ignore_text(context: &Path, dockerfile: &str) -> Result<Option<String>, BuildError> {
     let tree = Tree::open(context, Ignore::default())?;
     for name in [format!("{dockerfile}.dockerignore"), ".dockerignore".to_owned()] {
         let Ok(file) = tree.file(&tree::inside(&name)) else { continue };
         let mut text = Vec::new();
         file.take(4 << 20).read_to_end(&mut text).map_err(BuildError::io("read", Path::new(&name)))?;
-        return Ok(Ignore::new(&read_ignore_file(&String::from_utf8_lossy(&text)))?);
+        return Ok(Some(String::from_utf8_lossy(&text).into_owned()));
     }
-    Ok(Ignore::default())
+    Ok(None)
 }
 
 /// `# syntax=` may name the Dockerfile language only: all of its versions are built in.

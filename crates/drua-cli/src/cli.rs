@@ -61,8 +61,7 @@ pub(crate) fn main(args: Vec<OsString>) -> u8 {
             return if ui.line(&plugin::metadata()).is_ok() { exit::OK } else { exit::FAILURE };
         }
     };
-    let parsed = grouped().try_get_matches_from(&args).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let cli = match parse(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, usage_code(&args)),
     };
@@ -75,6 +74,13 @@ pub(crate) fn main(args: Vec<OsString>) -> u8 {
             failure.code
         }
     }
+}
+
+/// The list of all commands, with what they are about, is made only for those who are going to read it.
+fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let parsed =
+        |command: clap::Command| command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed(Cli::command()).or_else(|_| parsed(grouped()))
 }
 
 fn run(cli: Cli, ui: Printer) -> Outcome {
@@ -107,7 +113,8 @@ fn usage_code(args: &[OsString]) -> u8 {
 
 /// The command with its commands listed in groups.
 pub(crate) fn grouped() -> clap::Command {
-    let command = Cli::command();
+    let mut command = Cli::command();
+    command.build();
     let groups = commands::help_groups(&command);
     command.help_template(format!("{{about}}\n\nUsage: {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}"))
 }

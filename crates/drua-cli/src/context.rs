@@ -61,6 +61,15 @@ impl Context {
         }
         Ok(client)
     }
+
+    /// A client of a daemon that runs already; nothing is started.
+    pub(crate) async fn running_client(&self) -> Option<Client> {
+        let host = self.host();
+        if let Host::Unix(path) = &host {
+            UnixStream::connect(path).await.ok()?;
+        }
+        Some(client_of(&host))
+    }
 }
 
 /// The daemon of a context; `None` for the one that has no name.

@@ -15,6 +15,7 @@ mod failure;
 mod format;
 mod options;
 mod plugin;
+mod scan_role;
 mod session;
 mod ui;
 pub mod wasm;
@@ -22,6 +23,7 @@ pub mod wasm;
 use std::ffi::OsString;
 
 pub use daemon::DaemonArgs;
+pub use scan_role::scan_main;
 pub use wasm::{WasmArgs, WasmCacheCommand, WasmCommand, WasmRunArgs};
 
 /// Runs a command line, the program's name first, and returns the exit code.

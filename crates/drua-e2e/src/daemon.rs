@@ -28,6 +28,12 @@ const ORACLE: &str = "DRUA_E2E_ORACLE";
 /// How many daemons may run at once on one machine.
 const SLOTS: u8 = 120;
 
+/// Whether tests run against Docker's own daemon.
+#[must_use]
+pub fn is_oracle() -> bool {
+    std::env::var_os(ORACLE).is_some()
+}
+
 /// Where a daemon keeps its things and how they are named.
 #[derive(Clone, Debug, Default)]
 pub struct Options {

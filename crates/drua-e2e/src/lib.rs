@@ -22,5 +22,5 @@ pub mod scripted;
 pub mod wait;
 
 pub use command::{Cmd, Run, Session};
-pub use daemon::{Daemon, Options};
+pub use daemon::{Daemon, Options, is_oracle};
 pub use image::{Image, Layer, Rootfs};

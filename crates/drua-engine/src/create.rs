@@ -16,6 +16,7 @@ use crate::container::{actor, health};
 use crate::engine::{Engine, Shared};
 use crate::events::Scope;
 use crate::network::{EndpointRequest, PREDEFINED};
+use crate::runtimes::{self, Choice};
 use crate::volume::CreateVolume;
 use crate::{Error, Result, blocking, names};
 
@@ -89,14 +90,13 @@ fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<(Container, 
         ));
     }
     let mut config = merge(request.config, request.entrypoint_given, &image);
-    let hull = choose_hull(&request.host.runtime, &image, &config)?;
+    let hull = choose_hull(shared, &request.host, &image, &config)?;
     check(&config, &request.host)?;
     check_ipc(shared, &request.host.ipc_mode)?;
     config.healthcheck = health::merge(config.healthcheck.take(), image.docker.healthcheck.as_ref().map(own_check));
-    let checked =
-        config.healthcheck.as_ref().is_some_and(|check| check.test.first().is_some_and(|kind| kind != "NONE"));
-    if checked && matches!(hull, Hull::Wasm(_)) {
-        let warning = "A WebAssembly container has no other processes, so its health check cannot be run. It has no health status: probe its published port from outside instead.";
+    let check = health::Check::parse(&config);
+    if matches!(hull, Hull::Wasm(_)) && check.is_some_and(|check| check.into_question().is_none()) {
+        let warning = "A WebAssembly container has no other processes, so its health check cannot be run and it has no health status. Make the check a URL: --health-cmd http://localhost:8080/, or tcp://localhost:8080.";
         warnings.push(warning.to_owned());
     }
     let layers = shared.store.layers(&image).map_err(Error::image("unpack the image"))?;
@@ -167,12 +167,18 @@ impl Drop for Undo<'_> {
 }
 
 /// Rules 1–4 of the recognition order (ARCHITECTURE.md); rule 5, the file's magic, is the shim's. `config` is the merged one.
-fn choose_hull(runtime: &str, image: &Image, config: &Config) -> Result<Hull> {
-    let asked = Flavor::from_runtime(runtime).map_err(|error| Error::Invalid(error.to_string()))?;
-    if asked.is_none() && !matches!(runtime, "" | "drua") {
+fn choose_hull(shared: &Shared, host: &HostConfig, image: &Image, config: &Config) -> Result<Hull> {
+    let runtime = host.runtime.as_str();
+    let asked = match runtimes::choose(runtime, &shared.settings().runtimes)? {
+        Choice::Foreign(_) if host.init => {
+            let message = format!("the runtime {runtime} has no init: leave out --init, or use the runtime drua");
+            return Err(Error::Invalid(message));
+        }
         // An explicit Linux runtime: the user knows better than the image.
-        return Ok(Hull::Linux);
-    }
+        Choice::Foreign(_) => return Ok(Hull::Linux),
+        Choice::Own(None) if !matches!(runtime, "" | "drua") => return Ok(Hull::Linux),
+        Choice::Own(asked) => asked,
+    };
     fn pairs(map: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
         map.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
     }

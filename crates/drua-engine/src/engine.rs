@@ -1,7 +1,7 @@
 //! The engine's door for the server: finds the container, asks its actor, waits where the verb means waiting.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use drua_store::Store;
@@ -33,15 +33,25 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) leases: crate::files::Leases,
     /// Image registries.
-    pub(crate) registries: drua_registry::Registry,
+    pub(crate) registries: RwLock<drua_registry::Registry>,
     /// How fast is fast enough, for all downloads together.
     pub(crate) pace: drua_registry::Pace,
     pub(crate) execs: Execs,
     pub(crate) log_changes: LogChanges,
-    pub(crate) settings: std::sync::RwLock<Arc<crate::Settings>>,
+    pub(crate) settings: RwLock<Arc<crate::Settings>>,
 }
 
 impl Shared {
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<crate::Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The registries, as they are to be reached now.
+    pub(crate) fn registries(&self) -> drua_registry::Registry {
+        self.registries.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Saves a container's record.
     pub(crate) fn save(&self, container: &Container) -> Result<()> {
         self.db.put(Table::Containers, container.id.as_str(), container)
@@ -175,12 +185,32 @@ impl Engine {
 
     /// The settings in force.
     pub fn settings(&self) -> Arc<crate::Settings> {
-        self.shared.settings.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.shared.settings()
     }
 
-    /// Puts other settings in force, for what is created from now on.
-    pub fn set_settings(&self, settings: crate::Settings) {
-        *self.shared.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(settings);
+    /// Puts other settings in force, for what is created, pulled and pushed from now on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a registry that cannot be understood; then everything stays as it is.
+    pub fn set_settings(&self, settings: crate::Settings) -> Result<()> {
+        let shared = &self.shared;
+        let registries = drua_registry::Settings {
+            insecure: settings.insecure_registries.clone(),
+            mirrors: settings.registry_mirrors.clone(),
+            ..shared.config.registries.clone()
+        };
+        registries.check().map_err(|error| Error::Invalid(error.to_string()))?;
+        let before = self.settings();
+        let same = |old: &crate::Settings| {
+            (&old.insecure_registries, &old.registry_mirrors)
+                == (&settings.insecure_registries, &settings.registry_mirrors)
+        };
+        if !same(&before) {
+            let registry = drua_registry::Registry::new(registries);
+            *shared.registries.write().unwrap_or_else(PoisonError::into_inner) = registry;
+        }
+        *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        Ok(())
     }
 
     /// The image store. Its calls block.

@@ -98,6 +98,23 @@ impl Engine {
         Ok(removed)
     }
 
+    /// Removes some platforms of an image; its others, its names and its id stay. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::Image`] with the store's `RemoveError`.
+    pub fn remove_platforms(&self, name: &str, platforms: &[Platform]) -> Result<Vec<Removed>> {
+        let used_by = |manifest: &Digest| {
+            let containers = self.containers();
+            let user = containers.iter().find(|container| container.manifest == *manifest)?;
+            Some(ImageUse { container_id: user.id.to_string(), running: user.state.status.is_running() })
+        };
+        let in_use = |id: &Digest| image_use(&self.containers(), id);
+        let removed = self.shared.store.remove_platforms(name, platforms, &used_by, &in_use);
+        let removed = removed.map_err(Error::image("remove platforms of the image"))?;
+        self.removal_events(&removed);
+        Ok(removed)
+    }
+
     /// Removes those of these images that nothing uses, then all content that nothing needs, interrupted downloads
     /// included; returns what went and how many bytes that freed. Blocking.
     ///

@@ -10,10 +10,11 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use drua_store::{Image, LayerContent, ManifestKind};
-use drua_types::{Digest, error_chain, wasm};
+use drua_types::{Digest, Platform, error_chain, wasm};
 
 use crate::engine::Engine;
 use crate::layered;
+use crate::{Error, Result};
 
 /// Modules larger than this are not hashed just to say whether they are compiled.
 const MAX_HASHED_BYTES: u64 = 256 << 20;
@@ -43,6 +44,17 @@ impl Engine {
         let name = format!("{}.cwasm", digest.hex());
         let keys = std::fs::read_dir(self.shared.config.aot_cache()).into_iter().flatten().flatten();
         Some(keys.map(|key| key.path().join(&name)).any(|path| path.is_file()))
+    }
+
+    /// The WebAssembly module or component that an image runs, opened. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::ImageLookup`]; [`Error::Invalid`] when it is no WebAssembly image.
+    pub fn wasm_module(&self, name: &str) -> Result<File> {
+        let wasi = Platform::wasi();
+        let image = self.shared.store.get(name, Some(&wasi)).or_else(|_| self.shared.store.get(name, None))?;
+        let module = entrypoint(&image).and_then(|entrypoint| self.open_module(&image, &entrypoint));
+        module.ok_or_else(|| Error::Invalid(format!("`{name}` is no WebAssembly image: it runs no module")))
     }
 
     /// The images below `id` that are WebAssembly, and their entrypoints.

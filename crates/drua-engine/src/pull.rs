@@ -108,13 +108,15 @@ impl Engine {
     /// what comes is no good or the disk fails.
     pub async fn pull(&self, request: PullImage, events: mpsc::Sender<PullEvent>) -> Result<()> {
         let progress = Progress::new(events);
-        let sources = self.shared.registries.sources(&request.image, request.credentials.clone());
+        let sources = self.shared.registries().sources(&request.image, request.credentials.clone());
         let sources = sources.map_err(|error| Error::Invalid(error.to_string()))?;
         if !request.all_tags {
             return self.pull_one(&sources, &request.image, request.platform.as_ref(), &progress).await;
         }
         let origin = sources.last().ok_or_else(|| Error::Invalid("no registry".to_owned()))?;
         let mut tags = origin.tags().await.map_err(|error| pull_error(&request.image, error))?;
+        // Lists of referrers, where a registry cannot keep them otherwise, are no images.
+        tags.retain(|tag| !tag.strip_prefix("sha256-").is_some_and(|hex| hex.len() == 64));
         tags.truncate(MAX_TAGS);
         for tag in tags {
             let image = format!("{}/{}:{tag}", request.image.domain(), request.image.path());
@@ -137,7 +139,8 @@ impl Engine {
         progress.step(PullEvent::From { repository, reference: reference_in_repository(image) }).await;
         let name = recorded_name(image)?;
         let id = top.descriptor.digest.clone();
-        let up_to_date = !self.bring(&source, top, &name, image, platform, progress).await?;
+        let up_to_date = self.was_pushed_as(&name, image, &id, platform).await?
+            || !self.bring(&source, top, &name, image, platform, progress).await?;
         if !up_to_date {
             self.precompile(vec![id.clone()]);
         }
@@ -145,6 +148,24 @@ impl Engine {
         progress.step(PullEvent::Done { image: image.familiar(), up_to_date }).await;
         self.image_event("pull", &id, Some(&image.familiar()));
         Ok(())
+    }
+
+    /// Whether the image that has this name is what was pushed as this document: the same layers, which have been compressed.
+    async fn was_pushed_as(
+        &self,
+        name: &ImageRef,
+        image: &ImageRef,
+        document: &Digest,
+        platform: Option<&Platform>,
+    ) -> Result<bool> {
+        let pushed = format!("{}/{}@{document}", image.domain(), image.path());
+        let (shared, name, platform) = (Arc::clone(&self.shared), name.to_string(), platform.cloned());
+        blocking::run(move || {
+            let id = |name: &str| shared.store.get(name, platform.as_ref()).ok().map(|image| image.id);
+            let here = id(&name);
+            Ok(here.is_some() && here == id(&pushed))
+        })
+        .await
     }
 
     /// The first source that has the image, and its top-level document.

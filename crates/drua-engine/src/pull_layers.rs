@@ -25,8 +25,8 @@ use crate::{Error, Result, blocking};
 
 /// Layers on their way at a time.
 const AT_ONCE: usize = 6;
-/// Pieces that the wire may be ahead of the disk.
-const AHEAD: usize = 32;
+/// Pieces that the wire may be ahead of the disk. Each has up to some hundred KiB.
+const AHEAD: usize = 8;
 /// How often a download that somebody else does is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a download may take to say why it has failed.
@@ -98,7 +98,7 @@ impl Layers {
     }
 
     async fn bring(&self, layer: &Layer, image: &ImageRef, unpacks: bool) -> Result<()> {
-        let mut waiting = false;
+        let (mut waiting, mut told) = (false, None);
         let writer = loop {
             let (receiving, blob) = (Arc::clone(&self.session.0), layer.blob());
             match blocking::run(move || receiving.begin(&blob).map_err(Error::image("begin a layer"))).await? {
@@ -107,6 +107,13 @@ impl Layers {
                 Begin::Busy => {
                     if !std::mem::replace(&mut waiting, true) {
                         self.step(layer, LayerStep::Waiting).await;
+                    }
+                    // Another pull brings it: its bytes are as good as ours.
+                    if let Some(current) = self.session.0.received(&layer.digest)
+                        && is_due(&mut told)
+                    {
+                        let step = LayerStep::Downloading { current, total: layer.size };
+                        self.progress.amount(PullEvent::Layer { id: layer.digest.short().to_owned(), step });
                     }
                     tokio::time::sleep(LOOK).await;
                 }

@@ -1,7 +1,7 @@
 //! Pushes: an image of the store into a registry. Blobs first, some side by side; then documents, the top one last, so that
 //! a registry never names what it has not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use drua_registry::{Access, ByteStream, Credentials, Repository, Upload, UploadSource};
-use drua_store::{Blob, Contents};
+use drua_store::{Blob, Contents, Packed};
 use drua_types::{Digest, ImageRef, Platform};
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc};
@@ -25,6 +25,8 @@ const AT_ONCE: usize = 5;
 const PIECE_BYTES: usize = 256 << 10;
 /// Repositories that are offered as sources of a blob.
 const MAX_NEIGHBORS: usize = 3;
+/// Layers that are compressed at a time: each keeps a core busy.
+const PACK_AT_ONCE: usize = 4;
 /// How often amounts are told.
 const TELL: Duration = Duration::from_millis(100);
 
@@ -79,6 +81,13 @@ pub enum PushEvent {
 pub enum BlobStep {
     /// It will be looked at.
     Preparing,
+    /// It is compressed, since registries get no plain tars.
+    Compressing {
+        /// Bytes done.
+        current: u64,
+        /// Bytes of the plain layer.
+        total: u64,
+    },
     /// It goes.
     Pushing {
         /// Bytes gone.
@@ -104,7 +113,7 @@ impl Engine {
     pub async fn push(&self, request: PushImage, events: mpsc::Sender<PushEvent>) -> Result<()> {
         let progress = Progress::new(events);
         let names = self.names_to_push(&request).await?;
-        let repository = self.shared.registries.repository(&request.image, request.credentials.clone(), Access::Push);
+        let repository = self.shared.registries().repository(&request.image, request.credentials.clone(), Access::Push);
         let repository = repository.map_err(|error| Error::Invalid(error.to_string()))?;
         let to = format!("{}/{}", request.image.domain(), request.image.path());
         progress.step(PushEvent::To { repository: to }).await;
@@ -130,6 +139,8 @@ impl Engine {
         let repository = (image.domain().to_owned(), image.path().to_owned());
         let images = blocking::run(move || shared.store.list().map_err(Error::image("list the images"))).await?;
         let names = images.into_iter().flat_map(|image| image.names);
+        // Names with a digest are where an image came from, or went to; there is nothing to push under them.
+        let names = names.filter(|name| name.digest().is_none());
         let found: BTreeSet<ImageRef> =
             names.filter(|name| (name.domain(), name.path()) == (&*repository.0, &*repository.1)).collect();
         match found.is_empty() {
@@ -146,20 +157,76 @@ impl Engine {
         progress: &PushProgress,
     ) -> Result<()> {
         let contents = self.contents_to_push(repository, name, platform, progress).await?;
-        self.push_blobs(repository, name, &contents, progress).await?;
+        let own = contents.top.digest.clone();
+        let packed = Arc::new(self.pack(repository, contents, progress).await?);
+        self.push_blobs(repository, name, &packed, progress).await?;
         let tag = name.tag().unwrap_or("latest").to_owned();
+        let contents = &packed.contents;
         for document in &contents.documents {
-            let (shared, digest) = (Arc::clone(&self.shared), document.digest.clone());
-            let read = move || shared.store.document(&digest).map_err(Error::image("read a manifest"));
-            let bytes: Bytes = blocking::run(read).await?.into();
+            let bytes = self.bytes_of(&packed, &document.digest).await?;
             let reference = if document.digest == contents.top.digest { &tag } else { document.digest.as_str() };
             let put = repository.put_manifest(reference, &document.media_type, bytes).await;
             put.map_err(|error| push_error(name, error))?;
         }
         let Blob { digest, size, .. } = contents.top.clone();
-        progress.step(PushEvent::Done { tag, digest: digest.clone(), size }).await;
-        self.image_event("push", &digest, Some(&name.familiar()));
+        if digest != own {
+            self.remember(name, &own, &digest).await?;
+        }
+        progress.step(PushEvent::Done { tag, digest, size }).await;
+        self.image_event("push", &own, Some(&name.familiar()));
         Ok(())
+    }
+
+    /// Compresses layers that are plain tars, unless the registry has the image just as it is.
+    async fn pack(&self, repository: &Repository, contents: Contents, progress: &PushProgress) -> Result<Packed> {
+        let plain = self.shared.store.plain_layers(&contents);
+        let known = plain.is_empty() || repository.resolve(contents.top.digest.as_str()).await.is_ok();
+        if known {
+            return Ok(Packed { contents, made: BTreeMap::new() });
+        }
+        let permits = Arc::new(Semaphore::new(PACK_AT_ONCE));
+        let mut jobs = JoinSet::new();
+        for layer in plain {
+            let (shared, progress, permits) = (Arc::clone(&self.shared), progress.clone(), Arc::clone(&permits));
+            jobs.spawn(async move {
+                let _permit = permits.acquire_owned().await;
+                blocking::run(move || {
+                    let mut tell =
+                        amounts(&progress, &layer, |current, total| BlobStep::Compressing { current, total });
+                    let packed =
+                        shared.store.pack_layer(&layer, &mut tell).map_err(Error::image("compress a layer"))?;
+                    Ok((layer.digest, packed))
+                })
+                .await
+            });
+        }
+        let mut packed = BTreeMap::new();
+        while let Some(ended) = jobs.join_next().await {
+            packed.extend([ended.map_err(|panic| Error::Panicked(panic.to_string()))??]);
+        }
+        let shared = Arc::clone(&self.shared);
+        blocking::run(move || {
+            shared.store.pack(contents, packed).map_err(Error::image("make manifests for the registry"))
+        })
+        .await
+    }
+
+    /// Gives the image the name that the registry knows it by, so that a pull of it finds it here.
+    async fn remember(&self, name: &ImageRef, id: &Digest, digest: &Digest) -> Result<()> {
+        let text = format!("{}/{}@{digest}", name.domain(), name.path());
+        let known: ImageRef =
+            text.parse().map_err(|error: drua_types::InvalidImageRef| Error::Invalid(error.to_string()))?;
+        let (shared, id) = (Arc::clone(&self.shared), id.to_string());
+        blocking::run(move || Ok(shared.store.tag(&id, &known).map(drop)?)).await
+    }
+
+    async fn bytes_of(&self, packed: &Packed, digest: &Digest) -> Result<Bytes> {
+        if let Some(made) = packed.made.get(digest) {
+            return Ok(Bytes::copy_from_slice(made));
+        }
+        let (shared, digest) = (Arc::clone(&self.shared), digest.clone());
+        let read = move || shared.store.document(&digest).map_err(Error::image("read a manifest"));
+        Ok(blocking::run(read).await?.into())
     }
 
     /// All that is here; or, when an index is here in part and the registry has not the rest, the platform that is.
@@ -202,9 +269,10 @@ impl Engine {
         &self,
         repository: &Repository,
         name: &ImageRef,
-        contents: &Contents,
+        packed: &Arc<Packed>,
         progress: &PushProgress,
     ) -> Result<()> {
+        let contents = &packed.contents;
         for blob in &contents.blobs {
             step(progress, blob, BlobStep::Preparing).await;
         }
@@ -212,10 +280,10 @@ impl Engine {
         let mut jobs = JoinSet::new();
         for blob in contents.blobs.clone() {
             let (engine, repository, name) = (self.clone(), repository.clone(), name.clone());
-            let (progress, permits) = (progress.clone(), Arc::clone(&permits));
+            let (progress, permits, packed) = (progress.clone(), Arc::clone(&permits), Arc::clone(packed));
             jobs.spawn(async move {
                 let _permit = permits.acquire_owned().await;
-                engine.push_blob(&repository, &name, &blob, &progress).await
+                engine.push_blob(&repository, &name, &blob, &packed, &progress).await
             });
         }
         while let Some(ended) = jobs.join_next().await {
@@ -229,6 +297,7 @@ impl Engine {
         repository: &Repository,
         name: &ImageRef,
         blob: &Blob,
+        packed: &Packed,
         progress: &PushProgress,
     ) -> Result<()> {
         let (shared, digest, of) = (Arc::clone(&self.shared), blob.digest.clone(), name.clone());
@@ -239,16 +308,13 @@ impl Engine {
             Ok(paths.into_iter().take(MAX_NEIGHBORS).collect::<Vec<_>>())
         });
         let neighbors = neighbors.await?;
-        let (telling, id, total) = (progress.clone(), blob.digest.short().to_owned(), blob.size);
-        let told = std::sync::Mutex::new(None::<Instant>);
-        let sent = Arc::new(move |current: u64| {
-            let mut told = crate::lock(&told);
-            if told.is_none_or(|told| told.elapsed() >= TELL) {
-                *told = Some(Instant::now());
-                telling.amount(PushEvent::Blob { id: id.clone(), step: BlobStep::Pushing { current, total } });
-            }
-        });
-        let source = self.upload_source(blob);
+        let tell =
+            std::sync::Mutex::new(amounts(progress, blob, |current, total| BlobStep::Pushing { current, total }));
+        let sent = Arc::new(move |current: u64| crate::lock(&tell)(current));
+        let source = match packed.made.get(&blob.digest) {
+            Some(made) => made_source(blob, made),
+            None => self.upload_source(blob),
+        };
         let done = repository.upload(&source, &neighbors, &(sent as _)).await;
         let done = match done.map_err(|error| push_error(name, error))? {
             Upload::Existed => BlobStep::Exists,
@@ -275,6 +341,33 @@ impl Engine {
             futures_util::stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
         };
         UploadSource { digest: blob.digest.clone(), size: blob.size, open: Arc::new(open) }
+    }
+}
+
+/// A blob that is in memory.
+fn made_source(blob: &Blob, bytes: &[u8]) -> UploadSource {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let open = move |start: u64, end: u64| -> ByteStream {
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let piece = bytes.slice(at(start)..at(end));
+        futures_util::stream::iter([Ok(piece)]).boxed()
+    };
+    UploadSource { digest: blob.digest.clone(), size: blob.size, open: Arc::new(open) }
+}
+
+/// Tells amounts of a blob, not too often.
+fn amounts(
+    progress: &PushProgress,
+    blob: &Blob,
+    step: impl Fn(u64, u64) -> BlobStep + Send + 'static,
+) -> impl FnMut(u64) + Send + 'static {
+    let (progress, id, total) = (progress.clone(), blob.digest.short().to_owned(), blob.size);
+    let mut told = None::<Instant>;
+    move |current| {
+        if told.is_none_or(|told| told.elapsed() >= TELL) {
+            told = Some(Instant::now());
+            progress.amount(PushEvent::Blob { id: id.clone(), step: step(current, total) });
+        }
     }
 }
 

@@ -89,7 +89,7 @@ impl Engine {
             blocking::beside(move || store.sweep_images());
         }
         let shims = engine.shared.shims.clone();
-        blocking::beside(move || shims.refill());
+        blocking::beside(move || shims.warm());
         let background = engine.clone();
         tokio::spawn(async move {
             for (id, due) in to_start {
@@ -133,7 +133,7 @@ fn load(config: EngineConfig) -> Result<(Shared, Vec<Container>)> {
     config.registries.check().map_err(|error| Error::Invalid(error.to_string()))?;
     let shared = Shared {
         shims,
-        registries: drua_registry::Registry::new(config.registries.clone()),
+        registries: drua_registry::Registry::new(config.registries.clone()).into(),
         pace: drua_registry::Pace::default(),
         config,
         db,

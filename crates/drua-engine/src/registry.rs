@@ -42,7 +42,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Registry`]; see [`Error::is_unauthorized`].
     pub async fn login(&self, server: &str, credentials: Credentials) -> Result<Login> {
-        let result = self.shared.registries.login(server, credentials).await;
+        let result = self.shared.registries().login(server, credentials).await;
         result.map_err(|source| registry_error(format!("cannot log in to `{server}`"), source))
     }
 
@@ -56,7 +56,7 @@ impl Engine {
             _ => (None, term),
         };
         let domain = domain.filter(|domain| !matches!(*domain, "docker.io" | "index.docker.io"));
-        let result = self.shared.registries.search(domain, words, limit, credentials).await;
+        let result = self.shared.registries().search(domain, words, limit, credentials).await;
         result.map_err(|source| {
             let server = domain.unwrap_or("docker.io");
             let mut error = registry_error(format!("cannot search the registry `{server}`"), source);
@@ -75,7 +75,7 @@ impl Engine {
     /// [`Error::Registry`].
     pub async fn inspect_distribution(&self, image: &ImageRef, credentials: Credentials) -> Result<Distribution> {
         let access = drua_registry::Access::Pull;
-        let repository = self.shared.registries.repository(image, credentials, access);
+        let repository = self.shared.registries().repository(image, credentials, access);
         let repository = repository.map_err(|error| Error::Invalid(error.to_string()))?;
         let failed = |source| pull_error(image, source);
         let document = repository.manifest(&reference_in_repository(image)).await.map_err(failed)?;

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::container::Ulimit;
+use crate::runtimes::Runtime;
 
 /// What a daemon takes where a container says nothing, and what it says about itself. May change while it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Settings {
     pub log_options: BTreeMap<String, String>,
     /// Runtime of containers that name none; empty is drua's own.
     pub default_runtime: String,
+    /// Runtimes besides drua's own, by name.
+    pub runtimes: BTreeMap<String, Runtime>,
     /// Limits of processes that containers do not set themselves.
     pub ulimits: Vec<Ulimit>,
     /// Bytes of /dev/shm.

@@ -68,7 +68,7 @@ impl Shim {
     /// Starts a shim for a bundle that has its `config.json`.
     pub(crate) async fn spawn(config: &EngineConfig, pool: &Arc<ShimPool>, id: &ContainerId) -> Result<Self> {
         let (pool, task_id, bundle) = (pool.clone(), id.clone(), config.bundle(id));
-        let address = blocking::run(move || start(&pool, &task_id, &bundle)).await?;
+        let address = blocking::run(move || pool.start(&task_id, &bundle)).await?;
         Self::connect_to(config, id, &address).await
     }
 
@@ -393,18 +393,4 @@ fn context(timeout: Duration) -> ttrpc::context::Context {
 
 fn unreachable(id: &ContainerId, error: &ttrpc::Error) -> Error {
     Error::Shim { id: id.clone(), message: error.to_string() }
-}
-
-/// Starts a shim and returns the address that it prints.
-fn start(pool: &ShimPool, id: &ContainerId, bundle: &Path) -> Result<String> {
-    let output = pool.start(id, bundle)?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    match text.lines().next().map(str::trim) {
-        Some(address) if output.status.success() && address.starts_with("unix://") => Ok(address.to_owned()),
-        _ => {
-            let message = String::from_utf8_lossy(&output.stderr);
-            let message = format!("it did not start ({}): {}", output.status, message.trim());
-            Err(Error::Shim { id: id.clone(), message })
-        }
-    }
 }

@@ -9,6 +9,7 @@ use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::RegistryError;
+use crate::referrers::{Listed, Referrer};
 use crate::repository::Repository;
 use crate::transport::{Payload, Reply};
 
@@ -43,6 +44,8 @@ pub mod media {
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, */*;q=0.1";
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// With it a registry says that it has put a manifest into the list of its subject's referrers.
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// Registries accept 4 MiB at most (distribution-spec, "Pushing Manifests").
 const MAX_MANIFEST_BYTES: usize = 4 << 20;
 
@@ -236,11 +239,26 @@ impl Repository {
         self.send(&outgoing).await
     }
 
-    /// Writes a manifest or index under a tag or its digest.
+    /// Writes a manifest or index under a tag or its digest. Where it is about another one (`subject`) and the registry
+    /// does not keep lists of such referrers, the list that clients keep instead gets it, too.
     ///
     /// # Errors
     /// When the registry refuses it, for example because it lacks content that is named there.
     pub async fn put_manifest(&self, reference: &str, media_type: &str, bytes: Bytes) -> Result<(), RegistryError> {
+        let referrer = Referrer::of(media_type, &bytes);
+        let listed = self.put_document(reference, media_type, bytes).await?;
+        match (referrer, listed) {
+            (Some(referrer), Listed::No) => self.list_referrer(referrer).await,
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn put_document(
+        &self,
+        reference: &str,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<Listed, RegistryError> {
         let digest = Digest::of(&bytes);
         let mut outgoing = self.request(Method::PUT, &format!("manifests/{reference}"));
         let content_type = HeaderValue::from_str(media_type).map_err(|_| RegistryError::Manifest {
@@ -252,12 +270,15 @@ impl Repository {
         let reply = self.send(&outgoing).await?;
         let (status, request) = (reply.status, reply.request.clone());
         let told: Option<Digest> = reply.header(CONTENT_DIGEST).and_then(|text| text.parse().ok());
+        let listed = if reply.headers.contains_key(OCI_SUBJECT) { Listed::Yes } else { Listed::No };
         drop(reply.start(64 << 10).await);
         match told {
             Some(told) if told != digest => {
                 Err(RegistryError::Damaged { digest, reason: format!("the registry stored it as `{told}`") })
             }
-            _ if status == StatusCode::CREATED || status == StatusCode::OK || status == StatusCode::ACCEPTED => Ok(()),
+            _ if status == StatusCode::CREATED || status == StatusCode::OK || status == StatusCode::ACCEPTED => {
+                Ok(listed)
+            }
             _ => Err(RegistryError::Status { request, status: status.as_u16(), message: "unexpected".to_owned() }),
         }
     }

@@ -97,7 +97,11 @@ pub(crate) async fn once(
 }
 
 /// Follows redirects of GET and HEAD. Credentials stay with the registry (CVE-2020-15157 was that they did not).
-async fn follow(transport: &Transport, registry: &Origin, mut request: Outgoing) -> Result<Reply, RegistryError> {
+pub(crate) async fn follow(
+    transport: &Transport,
+    registry: &Origin,
+    mut request: Outgoing,
+) -> Result<Reply, RegistryError> {
     let mut origin = registry.clone();
     for _ in 0..=MAX_REDIRECTS {
         let reply = transport.exchange(&origin, &request).await?;

@@ -108,6 +108,7 @@ pub fn run(config: &DaemonConfig) -> Result<(), DaemonError> {
         return Err(DaemonError::DataRoot(config.engine.data_root.clone()));
     }
     let _lock = lock(&config.engine.data_root)?;
+    drua_engine::raise_open_files();
     // One thread routes, waits and answers; whatever takes time runs on the blocking pool. Fewer threads, less memory and
     // no hand-over between cores for requests that take microseconds.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DaemonError::Runtime)?;
@@ -158,7 +159,7 @@ async fn serve(config: &DaemonConfig) -> Result<(), DaemonError> {
         }
     }
     let engine = Engine::open(config.engine.clone()).await?;
-    engine.set_settings(config.settings.clone());
+    engine.set_settings(config.settings.clone())?;
     let mut stop = [SignalKind::terminate(), SignalKind::interrupt()]
         .map(|kind| signal(kind).expect("SIGTERM and SIGINT can be handled"));
     tracing::info!(?hosts, "listening");
@@ -196,7 +197,9 @@ fn reload_settings(config: &DaemonConfig, engine: &Engine) {
     match reload() {
         Ok(settings) => {
             tracing::info!(?settings, "configuration reloaded");
-            engine.set_settings(settings);
+            if let Err(error) = engine.set_settings(settings) {
+                tracing::error!(error = drua_types::error_chain(&error), "the configuration is not reloaded");
+            }
         }
         Err(error) => tracing::error!(error, "the configuration is not reloaded"),
     }

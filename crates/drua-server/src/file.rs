@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use drua_engine::Settings;
 use drua_engine::container::Ulimit;
-use drua_types::{ByteSize, Flavor, Hint};
+use drua_engine::{RESERVED_RUNTIMES, Runtime, Settings};
+use drua_types::{ByteSize, Hint};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -49,8 +49,7 @@ pub struct FileConfig {
     pub log_opts: BTreeMap<String, String>,
     pub network_prefix: Option<String>,
     pub registry_mirrors: Vec<String>,
-    pub runtimes: BTreeMap<String, Value>,
-    pub shutdown_timeout: Option<i64>,
+    pub runtimes: BTreeMap<String, RuntimeEntry>,
     pub storage_driver: Option<String>,
     pub tls: Option<bool>,
     pub tlscacert: Option<PathBuf>,
@@ -78,6 +77,28 @@ pub struct UlimitEntry {
     _name: String,
     pub hard: i64,
     pub soft: i64,
+}
+
+/// One of `runtimes`: an OCI runtime's program, or a shim.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[allow(missing_docs, reason = "as in dockerd")]
+pub struct RuntimeEntry {
+    pub path: PathBuf,
+    pub runtime_args: Vec<String>,
+    pub runtime_type: String,
+    pub options: Map<String, Value>,
+}
+
+impl From<&RuntimeEntry> for Runtime {
+    fn from(entry: &RuntimeEntry) -> Self {
+        Self {
+            path: entry.path.clone(),
+            args: entry.runtime_args.clone(),
+            shim: entry.runtime_type.clone(),
+            options: entry.options.clone(),
+        }
+    }
 }
 
 /// Bytes, as a number or as text with a unit.
@@ -161,7 +182,7 @@ impl Hint for FileError {
     }
 }
 
-const KNOWN: [&str; 36] = [
+const KNOWN: [&str; 35] = [
     "bridge",
     "cgroup-parent",
     "data-root",
@@ -190,7 +211,6 @@ const KNOWN: [&str; 36] = [
     "network-prefix",
     "registry-mirrors",
     "runtimes",
-    "shutdown-timeout",
     "storage-driver",
     "tls",
     "tlscacert",
@@ -201,7 +221,7 @@ const KNOWN: [&str; 36] = [
 ];
 
 /// Keys of Docker's that mean something which drua does otherwise, and what to do about it.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("authorization-plugins", "drua has no plugins: put a proxy in front of the socket"),
     ("bip", "give the default bridge its addresses with `default-address-pools`"),
     ("containerd", "drua needs no containerd: remove the key"),
@@ -215,6 +235,7 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("metrics-addr", "drua has no metrics endpoint: remove the key"),
     ("seccomp-profile", "give containers a profile with `--security-opt seccomp=<file>`"),
     ("selinux-enabled", "drua applies no SELinux labels: remove the key"),
+    ("shutdown-timeout", "containers go on when the daemon ends, and nothing waits for them: remove the key"),
     ("storage-opts", "drua's storage has no options: remove the key"),
     ("userns-remap", "drua does not remap users: remove the key"),
     ("features", "drua has no feature switches: remove the key"),
@@ -287,12 +308,31 @@ impl FileConfig {
         if let Some(option) = self.exec_opts.iter().find(|option| *option != "native.cgroupdriver=cgroupfs") {
             return invalid("exec-opts", format!("`{option}`: only native.cgroupdriver=cgroupfs is there"));
         }
-        if !self.runtimes.is_empty() {
-            let reason = "shims other than drua's own are not driven yet: remove the key";
-            return invalid("runtimes", reason.to_owned());
+        for (name, runtime) in &self.runtimes {
+            let reason = match (runtime.path.as_os_str().is_empty(), runtime.runtime_type.is_empty()) {
+                _ if RESERVED_RUNTIMES.contains(&name.as_str()) => format!("the name `{name}` is drua's own"),
+                (true, true) => format!("`{name}` needs a `path` or a `runtimeType`"),
+                (false, false) => format!("`{name}` has both a `path` and a `runtimeType`"),
+                (true, false) if !runtime.runtime_args.is_empty() => {
+                    format!("`{name}`: `runtimeArgs` belong to a `path`; a shim takes `options`")
+                }
+                (false, true) if !runtime.path.is_absolute() => {
+                    format!("`{name}`: `{}` is no absolute path", runtime.path.display())
+                }
+                _ => continue,
+            };
+            return invalid("runtimes", reason);
         }
-        if let Some(name) = self.default_runtime.as_deref().filter(|name| Flavor::from_runtime(name).is_err()) {
-            return invalid("default-runtime", format!("unknown or invalid runtime name: {name}"));
+        let runtimes = self.settings().runtimes;
+        for name in runtimes.keys() {
+            if let Err(error) = drua_engine::check_runtime(name, &runtimes) {
+                return invalid("runtimes", error.to_string());
+            }
+        }
+        if let Some(Err(error)) =
+            self.default_runtime.as_deref().map(|name| drua_engine::check_runtime(name, &runtimes))
+        {
+            return invalid("default-runtime", error.to_string());
         }
         if let Some(SizeEntry::Text(text)) = &self.default_shm_size
             && text.parse::<ByteSize>().is_err()
@@ -345,6 +385,7 @@ impl FileConfig {
             log_driver: self.log_driver.clone().unwrap_or_default(),
             log_options: self.log_opts.clone(),
             default_runtime: self.default_runtime.clone().unwrap_or_default(),
+            runtimes: self.runtimes.iter().map(|(name, entry)| (name.clone(), entry.into())).collect(),
             ulimits: self.default_ulimits.iter().map(ulimit).collect(),
             shm_size: self.default_shm_size.as_ref().and_then(|size| match size {
                 SizeEntry::Bytes(bytes) => Some(*bytes),

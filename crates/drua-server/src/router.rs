@@ -11,7 +11,7 @@ use hyper::{Method, Request, Response};
 
 use crate::http::{Body, Call, Failure, Query, Reply, RequestBody, Version};
 use crate::routes::{
-    attach, build, containers, exec, extras, files, images, logs, networks, registry, stats, swarm, system, top,
+    attach, build, containers, exec, extras, files, image_contents, images, logs, networks, registry, stats, swarm, system, top,
     volumes,
 };
 
@@ -88,6 +88,9 @@ async fn system_routes(engine: Engine, method: &Method, path: &[&str], call: Cal
         ("POST", ["drua", "v1", "manifests", "create"]) => extras::create_index(engine, call).await,
         ("POST", ["drua", "v1", "manifests", "annotate"]) => extras::annotate_index(engine, call).await,
         ("GET", ["drua", "v1", "manifests", "inspect"]) => extras::inspect_document(engine, call).await,
+        ("GET", ["drua", "v1", "images", "module"]) => extras::module(engine, call).await,
+        ("GET", ["drua", "v1", "images", "contents"]) => image_contents::contents(engine, call).await,
+        ("GET", ["drua", "v1", "images", "blob"]) => image_contents::blob(engine, call).await,
         ("GET", ["system", "df"]) => system::disk_usage(engine).await,
         ("POST", ["auth"]) => registry::auth(engine, call).await,
         ("GET", ["distribution", name @ .., "json"]) => registry::distribution(engine, name.join("/"), &call).await,

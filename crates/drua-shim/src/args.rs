@@ -28,8 +28,8 @@ pub(crate) struct Args {
 pub(crate) enum Action {
     /// Leave a serving shim behind and print its address.
     Start,
-    /// Wait on standard input for the container to start; our daemon's way to have a program loaded beforehand.
-    Park,
+    /// Fork a serving shim off for every request on standard input; our daemon's way to have the program loaded beforehand.
+    Template,
     /// Clean up after a shim that died.
     Delete,
     /// Print the version (`-v`).
@@ -53,7 +53,7 @@ pub(crate) enum ArgsError {
     NoAction,
     #[error("unknown action `{0}`: expected `start` or `delete`")]
     Action(String),
-    #[error("a parked shim needs a line `<id> <bundle>` on standard input")]
+    #[error("a request needs `<id> <bundle>`")]
     NoBundle,
     #[error("flag `-id` is needed")]
     NoId,
@@ -104,7 +104,7 @@ impl Args {
             (true, _, _) => Action::Version,
             (_, true, _) => Action::Info,
             (_, _, Some("start")) => Action::Start,
-            (_, _, Some("park")) => Action::Park,
+            (_, _, Some("template")) => Action::Template,
             (_, _, Some("delete")) => Action::Delete,
             (_, _, Some(other)) => return Err(ArgsError::Action(other.to_owned())),
             (_, _, None) => return Err(ArgsError::NoAction),
@@ -115,12 +115,12 @@ impl Args {
         Ok(args)
     }
 
-    /// Completes a parked shim's command line with `<id> <bundle>`.
+    /// The command line of the shim that a template forks off for the request `<id> <bundle>`.
     ///
     /// # Errors
     /// [`ArgsError::NoBundle`], or a bad id.
-    pub(crate) fn unpark(mut self, line: &str) -> Result<Self, ArgsError> {
-        let (id, bundle) = line.trim_end_matches('\n').split_once(' ').ok_or(ArgsError::NoBundle)?;
+    pub(crate) fn for_request(mut self, line: &str) -> Result<Self, ArgsError> {
+        let (id, bundle) = line.split_once(' ').ok_or(ArgsError::NoBundle)?;
         check_id(id)?;
         self.id = id.to_owned();
         self.bundle = Some(PathBuf::from(bundle));

@@ -1,12 +1,13 @@
 //! The `start` action: leaves a serving shim behind and prints its address.
 //!
 //! ```text
-//!   start ── bind, own mount namespace, log ── fork ──┬─ parent: print `unix://…`, exit 0
-//!                                                     └─ child: own session, no stdio, subreaper ── serve
+//!   start ── bind, log ── fork ──┬─ parent: print `unix://…`, exit 0
+//!                                └─ child: own session, no stdio, subreaper ── serve
 //! ```
 //!
 //! Everything that is likely to fail happens before the fork, where its error reaches whoever called. There is no second
-//! `execve`: it would cost a millisecond and a half for each container.
+//! `execve`: it would cost a millisecond and a half for each container. Under our own daemon there is none at all: a
+//! [`template`](crate::template) has forked the shim already, which goes on here by [`start_here`].
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,10 +16,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use drua_sys::fork::{Fork, ForkError, fork_single_threaded};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountPropagationFlags, mount_change};
 
 use crate::args::Args;
 use crate::record;
@@ -47,8 +46,6 @@ pub(crate) enum StartError {
     },
     #[error(transparent)]
     Bind(#[from] BindError),
-    #[error("cannot make a mount namespace of the shim's own")]
-    MountNamespace(#[source] io::Error),
     #[error("cannot leave a shim behind")]
     Fork(#[from] ForkError),
     #[error("cannot print the shim's address")]
@@ -75,39 +72,72 @@ impl Places {
         let path = |name| sockets::path_for(&bundle, name, &args.address, &args.namespace, &args.id);
         Ok(Self { socket: path("shim.sock"), io_socket: path("io.sock"), bundle })
     }
+
+    /// Of the ttrpc socket, as containerd expects it.
+    fn address(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
 }
 
 /// Forks a shim off. Returns in the parent at once, in the child when the shim has ended. Needs root, and one thread.
 pub(crate) fn start(args: &Args) -> Result<(), StartError> {
-    let places = Places::of(args)?;
-    let address = format!("unix://{}", places.socket.display());
-    let Some(listener) = listen(&places.socket)? else {
-        // This container's shim is there already.
-        return print(&address);
-    };
-    let log = open_log(&places.bundle)?;
-    write_address(&places.bundle, &address)?;
-    own_mount_namespace().map_err(StartError::MountNamespace)?;
+    let Some(ready) = prepare(args)? else { return Ok(()) };
     match fork_single_threaded()? {
         Fork::Parent(shim) => {
-            let recorded = record::write_shim(&places.bundle, shim.as_raw().unsigned_abs());
-            let printed = recorded.map_err(failed("record the shim in", &places.bundle)).and_then(|()| print(&address));
-            printed.inspect_err(|_| {
+            let told = ready.tell(shim.as_raw().unsigned_abs());
+            told.inspect_err(|_| {
                 // Nobody would ever find it.
                 let _ = kill(shim, Signal::SIGKILL);
             })
         }
-        Fork::Child => {
-            detach(log, &listener).map_err(StartError::Detach)?;
-            let setup = Setup {
-                namespace: args.namespace.clone(),
-                id: args.id.clone(),
-                events: std::env::var("TTRPC_ADDRESS").ok(),
-                places,
-                listener,
-            };
-            serve(setup).map_err(StartError::Serve)
-        }
+        Fork::Child => ready.serve(args),
+    }
+}
+
+/// Makes this process the shim, which somebody has forked already. Returns when the shim has ended.
+pub(crate) fn start_here(args: &Args) -> Result<(), StartError> {
+    let Some(ready) = prepare(args)? else { return Ok(()) };
+    ready.tell(std::process::id())?;
+    ready.serve(args)
+}
+
+/// A shim that has everything but a process of its own.
+struct Ready {
+    places: Places,
+    listener: UnixListener,
+    log: OwnedFd,
+}
+
+/// `None` when this container's shim is there already, and its address has been printed.
+fn prepare(args: &Args) -> Result<Option<Ready>, StartError> {
+    let places = Places::of(args)?;
+    let address = places.address();
+    let Some(listener) = listen(&places.socket)? else {
+        return print(&address).map(|()| None);
+    };
+    let log = open_log(&places.bundle)?;
+    write_address(&places.bundle, &address)?;
+    Ok(Some(Ready { places, listener, log }))
+}
+
+impl Ready {
+    /// Records which process the shim is, and prints its address.
+    fn tell(&self, shim: u32) -> Result<(), StartError> {
+        let bundle = &self.places.bundle;
+        record::write_shim(bundle, shim).map_err(failed("record the shim in", bundle))?;
+        print(&self.places.address())
+    }
+
+    fn serve(self, args: &Args) -> Result<(), StartError> {
+        detach(self.log, &self.listener).map_err(StartError::Detach)?;
+        let setup = Setup {
+            namespace: args.namespace.clone(),
+            id: args.id.clone(),
+            events: std::env::var("TTRPC_ADDRESS").ok(),
+            places: self.places,
+            listener: self.listener,
+        };
+        serve(setup).map_err(StartError::Serve)
     }
 }
 
@@ -142,13 +172,6 @@ fn open_log(bundle: &Path) -> Result<OwnedFd, StartError> {
 fn write_address(bundle: &Path, address: &str) -> Result<(), StartError> {
     let path = bundle.join("address");
     fs_err::write(&path, address).map_err(failed("write", &path))
-}
-
-/// Mounts of ours stay ours, while unmounts on the host still reach us.
-fn own_mount_namespace() -> io::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    Ok(mount_change("/", flags)?)
 }
 
 /// Leaves the session, the terminal, the directory and the descriptors of whoever called: nothing of theirs may stay open

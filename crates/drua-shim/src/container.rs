@@ -205,7 +205,8 @@ pub(crate) fn load_spec(bundle: &Path) -> Result<Spec, TaskError> {
     serde_json::from_slice(&text).map_err(|err| TaskError::Parse { what: "specification", err })
 }
 
-fn root_path(spec: &Spec, bundle: &Path) -> PathBuf {
+/// Where the container's root filesystem is, or will be mounted.
+pub(crate) fn root_path(spec: &Spec, bundle: &Path) -> PathBuf {
     // `join` lets an absolute path win.
     bundle.join(spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path()))
 }

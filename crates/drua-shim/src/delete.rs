@@ -17,6 +17,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use crate::args::Args;
 use crate::bootstrap::{Places, StartError};
+use crate::bridge;
 use crate::container::{load_spec, runtime_dir};
 use crate::convert::timestamp;
 use crate::exit::Exit;
@@ -41,13 +42,15 @@ pub(crate) fn delete(args: &Args) -> Result<DeleteResponse, DeleteError> {
     let record = record::read(&places.bundle);
     let mut failures = Vec::new();
     let init = record.as_ref().and_then(|record| record.init.as_ref());
-    for process in record.iter().map(|record| record.shim).chain(init.map(|init| init.process)) {
-        if let Some(pidfd) = process.open()
-            && let Err(error) = record::kill(&pidfd).and_then(|()| wait(&pidfd))
-        {
-            failures.push(format!("cannot kill process {}: {error}", process.pid));
-        }
+    let foreign = record.as_ref().and_then(|record| record.foreign);
+    let own = record.iter().map(|record| record.shim);
+    // What a runtime of theirs keeps elsewhere, only their program knows.
+    if let Ok(Some(runtime)) = bridge::foreign(&places.bundle) {
+        kill_all(own.clone().chain(foreign), &mut failures);
+        let (namespace, id) = (args.namespace.clone(), args.id.clone());
+        bridge::Subject { runtime, namespace, id, bundle: places.bundle.clone() }.delete();
     }
+    kill_all(own.chain(init.map(|init| init.process)), &mut failures);
     if let Some(init) = init
         && let Err(error) = drua_runtime::sandbox::destroy(&runtime_dir(&places.bundle), &init.cgroup)
     {
@@ -68,6 +71,16 @@ pub(crate) fn delete(args: &Args) -> Result<DeleteResponse, DeleteError> {
         exited_at: MessageField::some(timestamp(exited_at)),
         ..DeleteResponse::default()
     })
+}
+
+fn kill_all(processes: impl Iterator<Item = record::Process>, failures: &mut Vec<String>) {
+    for process in processes {
+        if let Some(pidfd) = process.open()
+            && let Err(error) = record::kill(&pidfd).and_then(|()| wait(&pidfd))
+        {
+            failures.push(format!("cannot kill process {}: {error}", process.pid));
+        }
+    }
 }
 
 fn state_dir(bundle: &Path) -> PathBuf {

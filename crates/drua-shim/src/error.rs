@@ -7,6 +7,7 @@ use drua_runtime::sandbox::{CreateError, DeleteError, ExecError, SandboxError};
 use drua_types::{Classify, ErrorKind};
 use drua_wasm::PrepareError;
 
+use crate::bridge::ForeignError;
 use crate::io::IoError;
 use crate::rootfs::RootfsError;
 use crate::sockets::BindError;
@@ -78,6 +79,8 @@ pub(crate) enum TaskError {
     },
     #[error("container process {0} does not die")]
     Undead(u32),
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     #[error("the shim is shutting down")]
     ShuttingDown,
 }
@@ -108,6 +111,7 @@ impl Classify for TaskError {
             Self::Create(error) => error.kind(),
             Self::Sandbox(error) => error.kind(),
             Self::Delete(error) => error.kind(),
+            Self::Foreign(error) => error.kind(),
         }
     }
 }

@@ -23,6 +23,7 @@
 
 mod args;
 mod bootstrap;
+mod bridge;
 mod container;
 mod convert;
 mod delete;
@@ -40,11 +41,11 @@ mod service;
 mod sockets;
 mod state;
 mod task;
+mod template;
 mod workload;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use containerd_shim_protos::protobuf::{Message, MessageField};
@@ -54,6 +55,7 @@ use tracing::level_filters::LevelFilter;
 use args::{Action, Args, ArgsError};
 use bootstrap::StartError;
 use delete::DeleteError;
+use template::TemplateError;
 
 /// The name under which containerd knows this runtime.
 const RUNTIME: &str = "io.containerd.drua.v1";
@@ -64,6 +66,8 @@ enum MainError {
     Args(#[from] ArgsError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     #[error(transparent)]
     Delete(#[from] DeleteError),
     #[error("cannot speak with the caller")]
@@ -89,19 +93,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), MainError> {
     let args = Args::parse(args)?;
     log_to_stderr(args.debug);
+    keep_open_files();
     match args.action {
         Action::Start => bootstrap::start(&args)?,
-        Action::Park => {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line)?;
-            // The end of input is the end of the daemon: nobody needs us.
-            if !line.is_empty() {
-                let args = args.unpark(&line)?;
-                // As if it had been started there.
-                std::env::set_current_dir(args.bundle.as_deref().unwrap_or(Path::new("/")))?;
-                bootstrap::start(&args)?;
-            }
-        }
+        Action::Template => template::run(&args)?,
         Action::Delete => print(&delete::delete(&args)?)?,
         Action::Info => print(&info())?,
         Action::Version => {
@@ -109,6 +104,18 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), MainError> {
         }
     }
     Ok(())
+}
+
+/// Goes back to the limit of open files that the daemon had before it took more: containers inherit ours.
+fn keep_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = std::env::var(drua_types::env::SHIM_OPEN_FILES).ok().and_then(|text| text.parse().ok());
+    if let Some(limit) = limit {
+        let hard = getrlimit(Resource::Nofile).maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: hard }) {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+    }
 }
 
 fn info() -> RuntimeInfo {

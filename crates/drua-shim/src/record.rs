@@ -1,7 +1,7 @@
 //! Which processes belong to a bundle, for `delete` after the shim has died.
 //!
 //! `<bundle>/pids.json` = `{"version":1,"shim":{"pid":n,"start":n},"init":{"pid":n,"start":n,"cgroup":"/…"}}`, `init` from
-//! Create on. A process id alone could mean another process by then; with its start time (field 22 of
+//! Create on; `foreign`, like `shim`, where that is somebody else's. A process id alone could mean another process by then; with its start time (field 22 of
 //! `/proc/<pid>/stat`, in clock ticks since boot) it cannot. The bundle lives on a tmpfs, so the record does not outlast
 //! the boot that its numbers belong to.
 
@@ -21,6 +21,9 @@ pub(crate) struct Record {
     pub(crate) shim: Process,
     #[serde(default)]
     pub(crate) init: Option<Init>,
+    /// Somebody else's shim that ours drives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) foreign: Option<Process>,
 }
 
 /// A process that is not mistaken for another one later.
@@ -41,13 +44,20 @@ pub(crate) struct Init {
 
 /// Records a shim that has just been started.
 pub(crate) fn write_shim(bundle: &Path, shim: u32) -> io::Result<()> {
-    write(bundle, &Record { version: 1, shim: Process::of(shim)?, init: None })
+    write(bundle, &Record { version: 1, shim: Process::of(shim)?, init: None, foreign: None })
 }
 
 /// Records this process and the init of the container that it has created.
 pub(crate) fn write_init(bundle: &Path, init: u32, cgroup: &Path) -> io::Result<()> {
     let init = Init { process: Process::of(init)?, cgroup: cgroup.to_owned() };
-    write(bundle, &Record { version: 1, shim: Process::of(std::process::id())?, init: Some(init) })
+    write(bundle, &Record { version: 1, shim: Process::of(std::process::id())?, init: Some(init), foreign: None })
+}
+
+/// Records this process, the init, and the shim that has created it for us. A virtual machine's init is no process here.
+pub(crate) fn write_foreign(bundle: &Path, init: u32, cgroup: &Path, foreign: Option<u32>) -> io::Result<()> {
+    let init = Process::of(init).ok().map(|process| Init { process, cgroup: cgroup.to_owned() });
+    let foreign = foreign.map(Process::of).transpose()?;
+    write(bundle, &Record { version: 1, shim: Process::of(std::process::id())?, init, foreign })
 }
 
 fn write(bundle: &Path, record: &Record) -> io::Result<()> {

@@ -1,7 +1,8 @@
-//! Mounts the container's root file system, in the shim's own mount namespace.
+//! Mounts the container's root file system, in a mount namespace of the shim's own.
 //!
 //! Nobody else sees these mounts, and the kernel takes them away with the last process of the namespace: a shim that is
-//! killed leaves none behind.
+//! killed leaves none behind. The namespace is made here and not when the shim starts, so that it has all that the engine
+//! has mounted for the container until then.
 //!
 //! `mount(2)` takes one page of options. An overlay of many layers needs more, so a long `lowerdir` goes layer by layer
 //! through the new mount API (`fsconfig` with `lowerdir+`, Linux 6.7).
@@ -10,7 +11,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use drua_types::{Classify, ErrorKind};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags};
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
+    mount_change,
+};
 
 /// What `mount(2)` takes, less room for the terminating zero.
 const MAX_DATA_BYTES: usize = 4095;
@@ -33,6 +38,8 @@ pub(crate) struct Rootfs {
 /// The root file system could not be mounted or unmounted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RootfsError {
+    #[error("cannot make a mount namespace of the shim's own")]
+    Namespace(#[source] io::Error),
     #[error("cannot create mount point `{path}`")]
     MountPoint {
         path: PathBuf,
@@ -67,6 +74,7 @@ impl Rootfs {
     pub(crate) fn mount(path: &Path, mounts: &[Mount]) -> Result<Self, RootfsError> {
         let mount_point = |err| RootfsError::MountPoint { path: path.to_owned(), err };
         let mut rootfs = Self { path: path.to_owned(), mounts: 0 };
+        own_namespace().map_err(RootfsError::Namespace)?;
         if mounts.is_empty() {
             return Ok(rootfs);
         }
@@ -93,6 +101,13 @@ impl Rootfs {
         }
         Ok(())
     }
+}
+
+/// Mounts of ours stay ours, while unmounts on the host still reach us.
+fn own_namespace() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    Ok(mount_change("/", flags)?)
 }
 
 impl Mount {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixListener as StdUnixListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use containerd_shim_protos::ttrpc::asynchronous::Server;
@@ -11,9 +12,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use crate::bootstrap::Places;
+use crate::bridge;
 use crate::events::Publisher;
 use crate::reaper::Reaper;
-use crate::service::Service;
+use crate::service::{Service, methods};
 use crate::sockets;
 use crate::task::Task;
 use crate::workload;
@@ -41,13 +43,16 @@ pub(crate) fn serve(setup: Setup) -> io::Result<()> {
 }
 
 async fn run(setup: Setup) -> io::Result<()> {
+    if let Some(runtime) = bridge::foreign(&setup.places.bundle)? {
+        return bridge::serve(setup, runtime).await;
+    }
     let Setup { namespace, id, events, places, listener } = setup;
     let reaper = Reaper::new()?;
     let publisher = Publisher::new(&namespace, events.as_deref());
     let (requests, queue) = mpsc::channel(QUEUE);
     let service = Service::new(id.clone(), places.bundle.clone(), requests);
     let listener = Listener::new(connections(UnixListener::from_std(listener)?));
-    let mut server = Server::new().add_listener(listener).register_service(service.methods());
+    let mut server = Server::new().add_listener(listener).register_service(methods(Arc::new(service)));
     server.start().await.map_err(io::Error::other)?;
     Task::new(id, places, reaper, publisher).run(queue).await;
     // The answer to `Shutdown` passes from its handler to the connection's writer: let both run before they are ended.
@@ -57,7 +62,8 @@ async fn run(setup: Setup) -> io::Result<()> {
     server.shutdown().await.map_err(io::Error::other)
 }
 
-fn connections(listener: UnixListener) -> impl Stream<Item = io::Result<UnixStream>> + Send {
+/// The connections of processes that may talk to us.
+pub(crate) fn connections(listener: UnixListener) -> impl Stream<Item = io::Result<UnixStream>> + Send {
     stream::unfold(listener, |listener| async {
         loop {
             match sockets::accept(&listener).await {

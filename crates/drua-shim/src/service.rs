@@ -44,16 +44,6 @@ impl Service {
         Self { id, bundle, requests }
     }
 
-    /// The methods under both names.
-    pub(crate) fn methods(self) -> HashMap<String, Methods> {
-        let service: Arc<dyn TaskService + Send + Sync> = Arc::new(self);
-        let mut methods = create_task(Arc::clone(&service));
-        let twins: Vec<Methods> = create_task(service).into_values().collect();
-        debug_assert!(methods.contains_key(V3), "the generated service is v3");
-        methods.extend(twins.into_iter().map(|twin| (V2.to_owned(), twin)));
-        methods
-    }
-
     fn check(&self, id: &str) -> std::result::Result<(), TaskError> {
         if id == self.id { Ok(()) } else { Err(TaskError::NoContainer(id.to_owned())) }
     }
@@ -245,7 +235,17 @@ impl Service {
     }
 }
 
-fn failed(error: TaskError) -> containerd_shim_protos::ttrpc::Error {
+/// A service's methods under both names.
+pub(crate) fn methods(service: Arc<dyn TaskService + Send + Sync>) -> HashMap<String, Methods> {
+    let mut methods = create_task(Arc::clone(&service));
+    let twins: Vec<Methods> = create_task(service).into_values().collect();
+    debug_assert!(methods.contains_key(V3), "the generated service is v3");
+    methods.extend(twins.into_iter().map(|twin| (V2.to_owned(), twin)));
+    methods
+}
+
+/// A failure on the wire.
+pub(crate) fn failed(error: TaskError) -> containerd_shim_protos::ttrpc::Error {
     let message = error_chain(&error);
     tracing::debug!(error = message, "a request failed");
     status(error.kind(), message)

@@ -117,8 +117,15 @@ impl Archive {
         let (config, config_size) = self.file(&item.config)?;
         let mut layers = Vec::new();
         for path in item.layers.iter().flatten() {
-            let (digest, size) = self.file(path)?;
-            let decoder = Decoder::new(session.open(&digest)?).map_err(|source| LoadError::Read { source })?;
+            let (mut digest, mut size) = self.file(path)?;
+            let mut decoder = Decoder::new(session.open(&digest)?).map_err(|source| LoadError::Read { source })?;
+            if !decoder.compression.is_common() {
+                let limit = limits.decompressed(size);
+                (digest, size) = session.add(&mut decoder, limit).map_err(|error| match error {
+                    IngestError::Read(source) => LoadError::Read { source },
+                    IngestError::Storage(error) => error.into(),
+                })?;
+            }
             layers.push(Descriptor::new(layer_type(decoder.compression), digest, size));
             if layers.len() > limits.layers {
                 return Err(LoadError::NotAnImage { reason: format!("it has more than {} layers", limits.layers) });
@@ -162,9 +169,10 @@ impl Archive {
     }
 }
 
+/// The media type of a layer; of one that is not [common](Compression::is_common), that of what is kept instead.
 pub(crate) fn layer_type(compression: Compression) -> &'static str {
     match compression {
-        Compression::Plain => "application/vnd.oci.image.layer.v1.tar",
+        Compression::Plain | Compression::Xz | Compression::Bzip2 => "application/vnd.oci.image.layer.v1.tar",
         Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
         Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
     }

@@ -12,6 +12,8 @@ use crate::holds::Lease;
 use crate::storage::{StorageError, private_dir, sync_dir};
 use crate::wire::{Descriptor, NewIndex};
 
+/// Up to so many blobs are synced one by one, which leaves alone what others have written to the disk.
+const SYNC_EACH: usize = 4;
 const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
 
 /// Where blobs can be read from: the store, or a session over it.
@@ -212,12 +214,17 @@ impl Ingest {
     pub(crate) fn publish(&mut self, wanted: &BTreeSet<Digest>) -> Result<(), StorageError> {
         let wanted = self.staged.iter().filter(|(digest, _)| wanted.contains(digest));
         let staged: Vec<(Digest, PathBuf)> = wanted.map(|(digest, path)| (digest.clone(), path.clone())).collect();
+        // Of many blobs one call makes all durable; a rename must not become durable before what it names.
+        let each = staged.len() <= SYNC_EACH;
+        if !each {
+            let dir = fs_err::File::open(&self.content.dir).map_err(StorageError::file("open", &self.content.dir))?;
+            let synced = rustix::fs::syncfs(&dir).map_err(io::Error::from);
+            synced.map_err(StorageError::file("sync", &self.content.dir))?;
+        }
         for (digest, path) in staged {
             let target = self.content.blobs.join(digest.hex());
-            let published = fs_err::File::open(&path).and_then(|file| {
-                file.sync_all()?;
-                fs_err::rename(&path, &target)
-            });
+            let sync = |file: fs_err::File| if each { file.sync_all() } else { Ok(()) };
+            let published = fs_err::File::open(&path).and_then(sync).and_then(|()| fs_err::rename(&path, &target));
             match published {
                 // A partial blob serves every session that wants it; another one was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && target.is_file() => {}

@@ -98,6 +98,14 @@ impl Store {
         self.content.read(digest, self.limits.document_bytes)
     }
 
+    /// A blob's file, not verified again: it was when it came in.
+    ///
+    /// # Errors
+    /// [`StorageError::Missing`], or when it cannot be opened.
+    pub fn open_blob(&self, digest: &Digest) -> Result<std::fs::File, StorageError> {
+        self.content.open(digest)
+    }
+
     /// Names of images that have this blob: a registry that knows one of them may mount the blob from there.
     ///
     /// # Errors

@@ -16,7 +16,8 @@ use crate::storage::StorageError;
 use crate::wire::Descriptor;
 
 /// Migrations, in order; the schema's version is how many have been applied. Never edit one, append.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE image_image (
         id TEXT PRIMARY KEY,            -- digest of the top-level descriptor
         media_type TEXT NOT NULL,
@@ -38,7 +39,15 @@ const MIGRATIONS: [&str; 1] = ["
         chain_id TEXT NOT NULL,
         PRIMARY KEY (id, chain_id)
     ) STRICT, WITHOUT ROWID;
-"];
+    ",
+    "
+    CREATE TABLE image_packed (
+        plain TEXT PRIMARY KEY,         -- digest of a blob that is a plain tar
+        packed TEXT NOT NULL,           -- digest of the same, compressed for registries
+        size INTEGER NOT NULL           -- of that
+    ) STRICT, WITHOUT ROWID;
+    ",
+];
 
 /// An image as recorded.
 #[derive(Debug, Clone)]
@@ -140,9 +149,11 @@ impl Db {
         self.query("list names", sql, params![id.as_str()], |row| parse(row, 0))
     }
 
-    /// The names of images that need a blob, sorted.
+    /// The names of images that need a blob, or what it is the compressed copy of, sorted.
     pub(crate) fn names_with_blob(&self, digest: &Digest) -> Result<Vec<ImageRef>, StorageError> {
-        let sql = "SELECT reference FROM image_name JOIN image_blob USING (id) WHERE digest = ?1 ORDER BY reference";
+        let sql = "SELECT DISTINCT reference FROM image_name JOIN image_blob USING (id)
+                   WHERE digest = ?1 OR digest IN (SELECT plain FROM image_packed WHERE packed = ?1)
+                   ORDER BY reference";
         self.query("list names", sql, params![digest.as_str()], |row| parse(row, 0))
     }
 
@@ -169,6 +180,39 @@ impl Db {
         })
     }
 
+    /// Replaces what an image needs, after some of its platforms went.
+    pub(crate) fn set_parts(
+        &self,
+        id: &Digest,
+        blobs: &BTreeSet<Digest>,
+        chain_ids: &BTreeSet<Digest>,
+    ) -> Result<(), StorageError> {
+        self.change("remove platforms", |tx| {
+            for table in ["image_blob", "image_layer"] {
+                tx.execute(&format!("DELETE FROM {table} WHERE id = ?1"), params![id.as_str()])?;
+            }
+            put_parts(tx, id, blobs, chain_ids)
+        })
+    }
+
+    /// What a plain blob became when it was compressed: digest and size.
+    pub(crate) fn packed(&self, plain: &Digest) -> Result<Option<(Digest, u64)>, StorageError> {
+        let sql = "SELECT packed, size FROM image_packed WHERE plain = ?1";
+        let mut rows = self.query("look up a compressed layer", sql, params![plain.as_str()], |row| {
+            Ok((parse(row, 0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+        })?;
+        Ok(rows.pop())
+    }
+
+    /// Records what a plain blob became when it was compressed.
+    pub(crate) fn set_packed(&self, plain: &Digest, packed: &Digest, size: u64) -> Result<(), StorageError> {
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        self.change("record a compressed layer", |tx| {
+            let sql = "INSERT OR REPLACE INTO image_packed (plain, packed, size) VALUES (?1, ?2, ?3)";
+            tx.execute(sql, params![plain.as_str(), packed.as_str(), size]).map(|_| ())
+        })
+    }
+
     /// Takes an image from sight, names and all, but keeps its content.
     pub(crate) fn hide_image(&self, id: &Digest) -> Result<(), StorageError> {
         self.change("hide an image", |tx| {
@@ -183,6 +227,19 @@ impl Db {
         self.query("list blobs", "SELECT id, digest FROM image_blob", [], |row| Ok((parse(row, 0)?, parse(row, 1)?)))
     }
 
+    /// As [`Db::image_blobs`], compressed copies included.
+    pub(crate) fn image_content(&self) -> Result<Vec<(Digest, Digest)>, StorageError> {
+        let sql = "SELECT id, digest FROM image_blob
+                   UNION SELECT id, packed FROM image_blob JOIN image_packed ON plain = digest";
+        self.query("list blobs", sql, [], |row| Ok((parse(row, 0)?, parse(row, 1)?)))
+    }
+
+    /// Forgets compressed copies of what no image needs any more.
+    pub(crate) fn forget_packed(&self) -> Result<(), StorageError> {
+        let sql = "DELETE FROM image_packed WHERE plain NOT IN (SELECT digest FROM image_blob)";
+        self.change("forget compressed layers", |tx| tx.execute(sql, []).map(|_| ()))
+    }
+
     /// Which image needs which layer; images that were removed while in use included.
     pub(crate) fn image_layers(&self) -> Result<Vec<(Digest, Digest)>, StorageError> {
         self.query("list layers", "SELECT id, chain_id FROM image_layer", [], |row| {
@@ -190,9 +247,11 @@ impl Db {
         })
     }
 
-    /// Every blob that some image needs.
+    /// Every blob that some image needs, and compressed copies of those.
     pub(crate) fn blobs(&self) -> Result<BTreeSet<Digest>, StorageError> {
-        let rows = self.query("list blobs", "SELECT DISTINCT digest FROM image_blob", [], |row| parse(row, 0))?;
+        let sql = "SELECT digest FROM image_blob
+                   UNION SELECT packed FROM image_packed WHERE plain IN (SELECT digest FROM image_blob)";
+        let rows = self.query("list blobs", sql, [], |row| parse(row, 0))?;
         Ok(rows.into_iter().collect())
     }
 
@@ -264,15 +323,25 @@ fn put(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
                  ON CONFLICT (id) DO UPDATE SET removed = 0";
     tx.prepare_cached(image)?.execute(params![id.as_str(), media_type, size])?;
     // Added to what is there: the same index may come in platform by platform.
+    put_parts(tx, id, &record.blobs, &record.chain_ids)?;
+    record.names.iter().try_for_each(|name| put_name(tx, name, id))
+}
+
+fn put_parts(
+    tx: &Transaction<'_>,
+    id: &Digest,
+    blobs: &BTreeSet<Digest>,
+    chain_ids: &BTreeSet<Digest>,
+) -> rusqlite::Result<()> {
     let mut blob = tx.prepare_cached("INSERT OR IGNORE INTO image_blob (id, digest) VALUES (?1, ?2)")?;
-    for digest in &record.blobs {
+    for digest in blobs {
         blob.execute(params![id.as_str(), digest.as_str()])?;
     }
     let mut layer = tx.prepare_cached("INSERT OR IGNORE INTO image_layer (id, chain_id) VALUES (?1, ?2)")?;
-    for chain_id in &record.chain_ids {
+    for chain_id in chain_ids {
         layer.execute(params![id.as_str(), chain_id.as_str()])?;
     }
-    record.names.iter().try_for_each(|name| put_name(tx, name, id))
+    Ok(())
 }
 
 fn put_name(tx: &Transaction<'_>, name: &ImageRef, id: &Digest) -> rusqlite::Result<()> {

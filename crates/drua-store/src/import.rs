@@ -10,8 +10,9 @@ use crate::archive::layer_type;
 use crate::changes::{self, ChangeError};
 use crate::content::{BlobSource as _, IngestError};
 use crate::db::Record;
-use crate::decode::{Compression, Decoder, Meter};
+use crate::decode::{self, Compression, Decoder, Meter};
 use crate::layers::{Batch, UnpackError};
+use crate::limits::Budget;
 use crate::load::chain_ids;
 use crate::media;
 use crate::storage::StorageError;
@@ -88,7 +89,8 @@ impl Hint for ImportError {
 }
 
 impl Store {
-    /// Makes an image with one layer of the tar of a root filesystem, plain or gzip or zstd. The layer is kept as it came.
+    /// Makes an image with one layer of the tar of a root filesystem, plain or compressed. The layer is kept as it came,
+    /// unless that is xz or bzip2, which layers of images cannot be: then it is kept plain.
     ///
     /// # Errors
     /// Kind [`ErrorKind::Invalid`] for a stream that is no tar, damaged or hostile, and for bad instructions.
@@ -97,11 +99,12 @@ impl Store {
         import.changes.iter().try_for_each(|change| changes::apply(&mut config, change))?;
         let platform = import.platform.unwrap_or_else(Platform::host);
         let mut session = self.ingest()?;
-        let (blob, size) = session.add(tar, self.limits.unpacked_bytes).map_err(|error| match error {
+        let mut tar = decode::common(tar).map_err(|source| ImportError::Read { source })?;
+        let (blob, size) = session.add(&mut *tar, self.limits.unpacked_bytes).map_err(|error| match error {
             IngestError::Read(source) => ImportError::Read { source },
             IngestError::Storage(error) => ImportError::Storage(error),
         })?;
-        let (diff_id, compression) = self.measure(session.open(&blob)?)?;
+        let (diff_id, compression) = self.measure(session.open(&blob)?, size)?;
         let config = configuration(&config, &platform, &import.message, &diff_id);
         let config_digest = session.add_bytes(&config)?;
         let config_descriptor = Descriptor::new(media::OCI_CONFIG, config_digest, config.len() as u64);
@@ -129,11 +132,11 @@ impl Store {
     }
 
     /// Digest of the decompressed stream.
-    fn measure(&self, blob: std::fs::File) -> Result<(Digest, Compression), ImportError> {
+    fn measure(&self, blob: std::fs::File, size: u64) -> Result<(Digest, Compression), ImportError> {
         let read = |source| ImportError::Read { source };
         let decoder = Decoder::new(blob).map_err(read)?;
         let compression = decoder.compression;
-        let mut stream = Meter::new(decoder, self.limits.unpacked_bytes);
+        let mut stream = Meter::charged(decoder, &Budget::new(self.limits), size);
         stream.drain().map_err(read)?;
         if stream.bytes == 0 {
             return Err(ImportError::Truncated);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Limits;
 use crate::content::BlobSource;
-use crate::decode::{Decoder, Meter};
+use crate::decode::Ahead;
 use crate::image::{Layer, LayerContent};
 use crate::limits::Budget;
 use crate::storage::{StorageError, disk_full_hints, private_dir, sync_dir};
@@ -403,12 +403,10 @@ fn read_tar(
     let LayerContent::Tar { diff_id } = &layer.content else { return Ok(Unpacked::default()) };
     let read = |source| UnpackError::Read { layer: layer.digest.clone(), source };
     let blob = source.stream(&layer.digest)?;
-    let decoder = Decoder::new(Progress { inner: blob, bytes: 0, told: 0, tell: progress }).map_err(read)?;
-    let mut stream = Meter::charged(decoder, budget);
+    let mut stream = Ahead::new(blob, layer.size, budget, progress).map_err(read)?;
     let apply = |source| UnpackError::Apply { layer: layer.digest.clone(), source };
     let unpacked = consume(&mut stream).map_err(apply)?;
-    stream.drain().map_err(read)?;
-    let actual = stream.digest();
+    let actual = stream.finish().map_err(read)?;
     if actual != *diff_id {
         return Err(UnpackError::DiffId { layer: layer.digest.clone(), expected: diff_id.clone(), actual });
     }
@@ -427,24 +425,4 @@ fn copy_module(source: &dyn BlobSource, layer: &Layer, to: &Path) -> Result<Unpa
     let time = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
     file.file().set_times(time).map_err(StorageError::file("set the times of", to))?;
     Ok(Unpacked { bytes, ended: true, implied: BTreeSet::new() })
-}
-
-/// Tells how much of a blob has been read, at most every half MiB.
-struct Progress<'p> {
-    inner: Box<dyn io::Read + Send>,
-    bytes: u64,
-    told: u64,
-    tell: &'p mut dyn FnMut(u64),
-}
-
-impl io::Read for Progress<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.bytes += read as u64;
-        if self.bytes - self.told >= 512 << 10 {
-            self.told = self.bytes;
-            (self.tell)(self.bytes);
-        }
-        Ok(read)
-    }
 }

@@ -11,6 +11,11 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes of decompressed streams, and of the files in them; a file with holes counts with its whole length.
     pub unpacked_bytes: u64,
+    /// Bytes that any layer may decompress to, however small it is.
+    pub free_bytes: u64,
+    /// Beyond these, how many times larger than its blob a decompressed layer may be. What people make stays below 20;
+    /// gzip reaches 1,000 and zstd more.
+    pub ratio: u64,
     /// Extents of files with holes.
     pub extents: u64,
     /// Bytes of all directories' names, which are kept in memory until a layer is unpacked.
@@ -32,6 +37,8 @@ impl Default for Limits {
         Self {
             entries: 1_000_000,
             unpacked_bytes: 64 << 30,
+            free_bytes: 1 << 30,
+            ratio: 200,
             extents: 4 << 20,
             names_bytes: 64 << 20,
             path_bytes: 4096,
@@ -40,6 +47,13 @@ impl Default for Limits {
             documents: 256,
             layers: 500,
         }
+    }
+}
+
+impl Limits {
+    /// Bytes that a layer with a blob of this size may decompress to.
+    pub(crate) fn decompressed(&self, compressed: u64) -> u64 {
+        compressed.saturating_mul(self.ratio).max(self.free_bytes).min(self.unpacked_bytes)
     }
 }
 

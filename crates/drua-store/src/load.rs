@@ -185,7 +185,8 @@ impl Hint for LoadError {
 }
 
 impl Store {
-    /// Takes in the images of an archive: an OCI layout, a docker-archive, or both in one, plain or gzip or zstd.
+    /// Takes in the images of an archive: an OCI layout, a docker-archive, or both in one, plain or compressed
+    /// with gzip, zstd, xz or bzip2.
     ///
     /// Every digest, size and diff id is verified; layers for platforms that run here are unpacked. Of an index it is
     /// enough that one platform is complete. With `platform`, only that one is taken. All or nothing: a failure, a

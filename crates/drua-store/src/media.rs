@@ -25,6 +25,15 @@ pub(crate) fn is_wasm_layer(media_type: &str) -> bool {
     WASM_LAYERS.contains(&media_type)
 }
 
+/// What the media type of a layer that is a plain tar becomes when the tar is compressed with gzip; `None` for all others.
+pub(crate) fn gzip_type(media_type: &str) -> Option<&'static str> {
+    match media_type {
+        "application/vnd.oci.image.layer.v1.tar" => Some("application/vnd.oci.image.layer.v1.tar+gzip"),
+        "application/vnd.docker.image.rootfs.diff.tar" => Some("application/vnd.docker.image.rootfs.diff.tar.gzip"),
+        _ => None,
+    }
+}
+
 /// Whether a layer is part of a root filesystem: a tar, plain or compressed, whose compression its first bytes tell.
 pub(crate) fn is_tar_layer(media_type: &str) -> bool {
     media_type.starts_with("application/vnd.oci.image.layer.v1.tar")

@@ -250,6 +250,13 @@ impl Partials {
         Ok(Some(Follower { file, position: 0, growing }))
     }
 
+    /// Bytes so far of a blob that somebody writes now.
+    pub(crate) fn received(&self, digest: &Digest) -> Option<u64> {
+        let growing = self.lock().growing.get(digest).cloned()?;
+        let written = growing.lock().written;
+        Some(written)
+    }
+
     /// The file of a blob that is complete and verified but not published yet.
     pub(crate) fn verified(&self, digest: &Digest) -> Option<PathBuf> {
         let path = self.dir.join(digest.hex());

@@ -191,6 +191,11 @@ impl Receiving {
         }
     }
 
+    /// How many bytes of a blob are here that somebody brings in now; `None` when nobody does.
+    pub fn received(&self, digest: &Digest) -> Option<u64> {
+        self.partials.received(digest)
+    }
+
     /// Takes in a small document, a manifest, index or configuration, and verifies its digest.
     ///
     /// # Errors

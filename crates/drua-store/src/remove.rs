@@ -85,6 +85,22 @@ pub enum RemoveError {
         /// The names.
         names: Vec<ImageRef>,
     },
+    /// A container was made of the platform that should go.
+    #[error(
+        "conflict: unable to delete {image} (cannot be forced) - the platform is being used by container {container}"
+    )]
+    PlatformInUse {
+        /// Short digest of the platform's manifest.
+        image: String,
+        /// Short id of the container.
+        container: String,
+    },
+    /// Nothing of the image would be left.
+    #[error("conflict: unable to delete the platform - `{name}` is here for no other")]
+    LastPlatform {
+        /// The image as given.
+        name: String,
+    },
     /// The disk or the database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -98,7 +114,9 @@ impl Classify for RemoveError {
             | Self::Running { .. }
             | Self::Stopped { .. }
             | Self::Busy { .. }
-            | Self::ManyNames { .. } => ErrorKind::Conflict,
+            | Self::ManyNames { .. }
+            | Self::PlatformInUse { .. }
+            | Self::LastPlatform { .. } => ErrorKind::Conflict,
             Self::Storage(error) => error.kind(),
         }
     }
@@ -117,6 +135,8 @@ impl Hint for RemoveError {
                 let list: Vec<String> = names.iter().map(ImageRef::familiar).collect();
                 vec![format!("remove its names instead: `drua rmi {}`", list.join(" "))]
             }
+            Self::PlatformInUse { container, .. } => vec![format!("remove the container first: `drua rm {container}`")],
+            Self::LastPlatform { name } => vec![format!("remove the image: `drua rmi {name}`")],
             Self::Storage(error) => error.hints(),
         }
     }
@@ -213,7 +233,7 @@ fn plan(
     user: Option<&ImageUse>,
 ) -> Result<Plan, RemoveError> {
     let image = found.descriptor.digest.short().to_owned();
-    let short = |user: &ImageUse| user.container_id.chars().take(12).collect::<String>();
+    let short = |user: &ImageUse| short(&user.container_id);
     match &found.by {
         NamedBy::Name(reference) if !is_single(names) || (names.len() > 1 && reference.digest().is_some()) => {
             Ok(Plan { untag: vec![reference.clone()], fate: Fate::Keep })
@@ -245,6 +265,11 @@ fn plan(
             Ok(Plan { untag: names.to_vec(), fate })
         }
     }
+}
+
+/// As much of a container's id as texts show.
+pub(crate) fn short(container_id: &str) -> String {
+    container_id.chars().take(12).collect()
 }
 
 /// Whether all names are one tag at most, and digests of the same repository.

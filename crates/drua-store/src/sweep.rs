@@ -51,6 +51,7 @@ impl Store {
         {
             // Held before recorded: so look at the holds before the records.
             let held = self.holds.freeze();
+            self.db.forget_packed()?;
             let (blobs, chain_ids) = (self.db.blobs()?, self.db.chain_ids()?);
             let unwanted = |digest: &Digest| !held.is_held(digest);
             for (digest, bytes) in self.content.list()? {

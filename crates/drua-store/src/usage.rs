@@ -36,7 +36,7 @@ impl Store {
                 usage.shared += if users[part] > 1 { bytes } else { 0 };
             }
         };
-        add(&self.db.image_blobs()?, &mut |digest| blob_sizes.get(digest).copied().unwrap_or(0));
+        add(&self.db.image_content()?, &mut |digest| blob_sizes.get(digest).copied().unwrap_or(0));
         add(&self.db.image_layers()?, &mut |chain_id| {
             *layer_sizes.entry(chain_id.clone()).or_insert_with(|| size_of_layer(chain_id))
         });

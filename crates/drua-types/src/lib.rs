@@ -8,6 +8,7 @@ mod digest;
 pub mod env;
 mod error;
 pub mod exit;
+mod foreign;
 pub mod grants;
 mod id;
 mod image_ref;
@@ -20,6 +21,7 @@ pub mod wasm;
 
 pub use digest::{Digest, InvalidDigest};
 pub use error::{Classify, ErrorKind, Hint, error_chain};
+pub use foreign::{ForeignShim, ShimOptions};
 pub use id::{ContainerId, ExecId, InvalidId, NetworkId};
 pub use image_ref::{ImageRef, InvalidImageRef};
 pub use name::{ContainerName, InvalidName, NetworkName, VolumeName};

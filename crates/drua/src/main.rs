@@ -1,7 +1,7 @@
 //! drua: Linux containers and WebAssembly side by side, behind the Docker API.
 //!
-//! One binary, six roles. The role is chosen here, before any thread or runtime exists, since the shim has to fork while
-//! it has one thread. The sixth role, a container's init, is a fork of the shim and never comes through `main`.
+//! One binary, seven roles. The role is chosen here, before any thread or runtime exists, since the shim has to fork while
+//! it has one thread. The seventh role, a container's init, is a fork of the shim and never comes through `main`.
 
 mod precompile;
 mod wasm;
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         _ if SHIM_NAMES.iter().any(|name| called_as == *name) => drua_shim::main(args.into_iter().skip(1)),
         "shim" => drua_shim::main(args.into_iter().skip(2)),
         "wasm-compile" => drua_wasm::compile_main(),
+        "scout-scan" => drua_cli::scan_main(),
         "wasm-precompile" => precompile::main(&args[2..]),
         _ if WasmArgs::is_wasm(&args) => ExitCode::from(WasmArgs::parse(&args).map_or_else(|code| code, wasm::main)),
         _ if DaemonArgs::is_daemon(&args) => ExitCode::from(daemon(&args)),
@@ -125,6 +126,8 @@ impl Loaded {
         let hosts: Vec<String> = args.host.iter().chain(&file.hosts).cloned().collect();
         let mut settings = file.settings();
         settings.debug |= args.debug;
+        settings.insecure_registries = [args.insecure_registry.as_slice(), &file.insecure_registries].concat();
+        settings.registry_mirrors = [args.registry_mirror.as_slice(), &file.registry_mirrors].concat();
         Ok(DaemonConfig {
             hosts: if hosts.is_empty() {
                 vec![format!("unix://{}", exec_root.join("drua.sock").display())]
@@ -143,8 +146,8 @@ impl Loaded {
                     .or_else(|| file.cgroup_parent.clone())
                     .unwrap_or(defaults.cgroup_parent),
                 registries: RegistrySettings {
-                    insecure: [args.insecure_registry.as_slice(), &file.insecure_registries].concat(),
-                    mirrors: [args.registry_mirror.as_slice(), &file.registry_mirrors].concat(),
+                    insecure: settings.insecure_registries.clone(),
+                    mirrors: settings.registry_mirrors.clone(),
                     proxies: Proxies::from_env(),
                     ..defaults.registries
                 },

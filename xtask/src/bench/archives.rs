@@ -151,7 +151,7 @@ fn large_image() -> Image {
     image
 }
 
-fn disk_kibibytes(dir: &Path) -> Result<u64> {
+pub(super) fn disk_kibibytes(dir: &Path) -> Result<u64> {
     let text = steps::capture("du", &["-sk", &dir.to_string_lossy()], dir)?;
     text.split_whitespace().next().and_then(|number| number.parse().ok()).context("du prints a number first")
 }

@@ -24,13 +24,18 @@ const LOG_BYTES: u64 = 200_000_000;
 /// The container that execs go to, here and in the peers.
 pub(super) const TARGET: &str = "bench-target";
 
-/// A connection to the API, one request each.
+/// A daemon's API, a connection for each request.
 #[derive(Clone)]
-struct Api {
+pub(super) struct Api {
     socket: PathBuf,
+    who: &'static str,
 }
 
 impl Api {
+    pub(super) fn new(socket: PathBuf, who: &'static str) -> Self {
+        Self { socket, who }
+    }
+
     fn call(&self, method: &str, path: &str, body: &Value) -> Result<String> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = http::unix(&self.socket, method, path, &body)?;
@@ -68,19 +73,20 @@ pub(super) fn start_target(daemon: &Daemon) -> Result<()> {
     succeed(daemon.drua(run)).map(drop)
 }
 
-/// All measurements; [`start_target`] was called.
-pub(super) fn measure(daemon: &Daemon, rounds: usize) -> Result<Vec<Row>> {
-    let api = Api { socket: daemon.options.socket() };
-    let mut rows = vec![exec(&api, rounds)?];
-    rows.extend(start_and_stop(&api, rounds)?);
-    rows.push(stats(&api, rounds)?);
-    rows.push(events(&api, rounds)?);
-    rows.extend(logs(&api, rounds)?);
-    for (work, image) in [("100 parallel starts, Linux", "bench/linux"), ("100 parallel starts, Wasm", "bench/wasm")] {
-        steps::say(work);
-        rows.push(parallel_starts(&api, work, image, rounds.min(5))?);
+/// All measurements of a daemon in which [`TARGET`] runs. Only drua has the Wasm image.
+pub(super) fn measure(api: &Api, rounds: usize) -> Result<Vec<Row>> {
+    steps::say(&format!("living containers, {}", api.who));
+    let mut rows = vec![exec(api, rounds)?];
+    rows.extend(start_and_stop(api, rounds)?);
+    rows.push(stats(api, rounds)?);
+    rows.push(events(api, rounds)?);
+    rows.extend(logs(api, rounds)?);
+    let crowd = rounds.min(5);
+    rows.push(parallel_starts(api, "100 parallel starts, Linux", "bench/linux", crowd)?);
+    if api.call("GET", "/images/bench/wasm/json", &Value::Null).is_ok() {
+        rows.push(parallel_starts(api, "100 parallel starts, Wasm", "bench/wasm", crowd)?);
     }
-    rows.extend(many(&api, rounds)?);
+    rows.extend(many(api, rounds)?);
     Ok(rows)
 }
 
@@ -107,7 +113,7 @@ fn exec(api: &Api, rounds: usize) -> Result<Row> {
             Ok(())
         })
     })?;
-    Ok(Row::times("exec true, three API calls", "drua", times))
+    Ok(Row::times("exec true, three API calls", api.who, times))
 }
 
 fn sleeper() -> Value {
@@ -126,13 +132,13 @@ fn start_and_stop(api: &Api, rounds: usize) -> Result<[Row; 2]> {
             stops.push(stop);
         }
     }
-    Ok([Row::times("start, Linux, no network", "drua", starts), Row::times("stop with SIGKILL", "drua", stops)])
+    Ok([Row::times("start, Linux, no network", api.who, starts), Row::times("stop with SIGKILL", api.who, stops)])
 }
 
 fn stats(api: &Api, rounds: usize) -> Result<Row> {
     let path = format!("/containers/{TARGET}/stats?stream=0&one-shot=1");
     let times = repeat(rounds, || timed(|| api.call("GET", &path, &Value::Null).map(drop)))?;
-    Ok(Row::times("stats of one container, one reading", "drua", times))
+    Ok(Row::times("stats of one container, one reading", api.who, times))
 }
 
 /// From a change to the moment when the last of a hundred listeners has heard of it.
@@ -161,7 +167,7 @@ fn events(api: &Api, rounds: usize) -> Result<Row> {
     if rounds.is_multiple_of(2) {
         api.call("POST", &format!("/containers/bench-other/rename?name={TARGET}"), &Value::Null)?;
     }
-    Ok(Row::times("an event to 100 listeners", "drua", times))
+    Ok(Row::times("an event to 100 listeners", api.who, times))
 }
 
 fn logs(api: &Api, rounds: usize) -> Result<Vec<Row>> {
@@ -189,8 +195,8 @@ fn logs(api: &Api, rounds: usize) -> Result<Vec<Row>> {
     api.call("DELETE", &format!("/containers/{id}?force=1"), &Value::Null)?;
     let rate = |taken: Duration| format!("{:.0} MB/s", LOG_BYTES as f64 / 1e6 / taken.as_secs_f64());
     Ok(vec![
-        Row::text("log throughput, written by a container", "drua", rate(written)),
-        Row::text("log throughput, read by a client", "drua", rate(read)),
+        Row::text("log throughput, written by a container", api.who, rate(written)),
+        Row::text("log throughput, read by a client", api.who, rate(read)),
         follow_latency(api, rounds)?,
     ])
 }
@@ -227,7 +233,7 @@ fn follow_latency(api: &Api, rounds: usize) -> Result<Row> {
         })
     })?;
     api.call("DELETE", &format!("/containers/{id}?force=1"), &Value::Null)?;
-    Ok(Row::times("stdin → container → log → follower", "drua", times))
+    Ok(Row::times("stdin → container → log → follower", api.who, times))
 }
 
 fn parallel_starts(api: &Api, work: &str, image: &str, rounds: usize) -> Result<Row> {
@@ -252,24 +258,22 @@ fn parallel_starts(api: &Api, work: &str, image: &str, rounds: usize) -> Result<
             times.push(taken);
         }
     }
-    Ok(Row::times(work, "drua", times))
+    Ok(Row::times(work, api.who, times))
 }
 
 fn many(api: &Api, rounds: usize) -> Result<[Row; 2]> {
-    steps::say("a thousand containers");
     let ids = (0..MANY).map(|_| api.create(&sleeper())).collect::<Result<Vec<_>>>()?;
     let list = repeat(rounds, || {
-        timed(|| {
-            let listed = api.json("GET", "/containers/json?all=1", &Value::Null)?;
-            ensure!(listed.as_array().is_some_and(|list| list.len() >= MANY), "some are missing");
-            Ok(())
-        })
+        // Whoever reads the answer takes his own time.
+        timed(|| api.call("GET", "/containers/json?all=1", &Value::Null).map(drop))
     })?;
+    let listed = api.json("GET", "/containers/json?all=1", &Value::Null)?;
+    ensure!(listed.as_array().is_some_and(|list| list.len() >= MANY), "some are missing");
     let inspect = repeat(rounds, || {
         timed(|| api.call("GET", &format!("/containers/{}/json", ids[MANY / 2]), &Value::Null).map(drop))
     })?;
     for id in &ids {
         api.call("DELETE", &format!("/containers/{id}"), &Value::Null)?;
     }
-    Ok([Row::times("ps -a of 1000 containers", "drua", list), Row::times("inspect among 1000", "drua", inspect)])
+    Ok([Row::times("ps -a of 1000 containers", api.who, list), Row::times("inspect among 1000", api.who, inspect)])
 }

@@ -7,9 +7,11 @@ mod archives;
 mod builds;
 mod compose;
 mod init;
+pub(crate) mod lint;
 mod living;
 mod memory;
 mod peers;
+mod pull;
 mod table;
 
 use std::{
@@ -50,15 +52,58 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     subjects.extend(peers::subjects(&dir, dockerd.as_ref())?);
     subjects.extend(builds::subjects(&daemon, dockerd.as_ref().map(peers::Dockerd::host))?);
     let mut rows = interleave(&subjects, rounds)?;
-    rows.extend(living::measure(&daemon, rounds)?);
+    rows.extend(living_rows(&daemon, dockerd.as_ref(), rounds)?);
     rows.extend(compose::rows(&daemon, rounds)?);
     rows.extend(memory::idle(&daemon, IDLE_CONTAINERS)?);
-    rows.extend(archives::rows(&daemon, dockerd.as_ref(), rounds)?);
     rows.extend(init::rows(rounds)?);
     rows.push(cold_start(&mut daemon, rounds)?);
     let text = table::render(&rows, rounds)?;
     steps::print(&text);
-    table::write(&binary::workspace().join("docs/performance.md"), &text)
+    table::write(&binary::workspace().join("docs/performance.md"), table::Section::Main, &text)
+}
+
+/// How many rounds of pulls and pushes count: each moves a gigabyte some ten times.
+pub(crate) const IMAGE_ROUNDS: usize = 3;
+
+/// Runs the measurements of images alone: pulls, pushes, archives.
+pub(crate) fn images(rounds: usize) -> Result<()> {
+    ensure!(geteuid().is_root(), "unpacking layers needs root: use `make bench`");
+    ensure!(rounds > 0, "at least one round");
+    images::build()?;
+    let daemon = Daemon::start()?;
+    let dir = daemon.dir().to_owned();
+    load_images(&daemon, &dir)?;
+    let dockerd = peers::Dockerd::start_for_images(&dir)?;
+    let mut rows = pull::rows(&daemon, dockerd.as_ref(), rounds)?;
+    rows.extend(archives::rows(&daemon, dockerd.as_ref(), rounds)?);
+    let text = table::render(&rows, rounds)?;
+    steps::print(&text);
+    table::write(&binary::workspace().join("docs/performance.md"), table::Section::Images, &text)
+}
+
+/// The part of [`run`] that measures living containers alone. Prints the table and writes nothing.
+pub(crate) fn run_living(rounds: usize) -> Result<()> {
+    ensure!(geteuid().is_root(), "containers need root");
+    if busybox().is_err() {
+        images::build()?;
+    }
+    let daemon = Daemon::start()?;
+    let dir = daemon.dir().to_owned();
+    load_images(&daemon, &dir)?;
+    living::start_target(&daemon)?;
+    let dockerd = peers::Dockerd::start(&dir)?;
+    let rows = living_rows(&daemon, dockerd.as_ref(), rounds)?;
+    steps::print(&table::render(&rows, rounds)?);
+    Ok(())
+}
+
+fn living_rows(daemon: &Daemon, dockerd: Option<&peers::Dockerd>, rounds: usize) -> Result<Vec<Row>> {
+    let mut rows = living::measure(&living::Api::new(daemon.options.socket(), "drua"), rounds)?;
+    if let Some(dockerd) = dockerd {
+        let socket = dockerd.host().trim_start_matches("unix://").into();
+        rows.extend(living::measure(&living::Api::new(socket, "docker (dockerd)"), rounds)?);
+    }
+    Ok(rows)
 }
 
 /// The images: a Wasm module that greets, and one static Linux binary.

@@ -111,6 +111,7 @@ fn runc_bundle(dir: &Path) -> Result<PathBuf> {
 pub(super) struct Dockerd {
     child: Child,
     host: String,
+    data: PathBuf,
 }
 
 impl Dockerd {
@@ -119,7 +120,31 @@ impl Dockerd {
         &self.host
     }
 
+    /// Where its images and containers are.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// One with a network and a container, for commands that need them.
     pub(super) fn start(dir: &Path) -> Result<Option<Self>> {
+        let Some(dockerd) = Self::serve(dir, &["--bip", "10.252.0.1/24"])? else { return Ok(None) };
+        succeed(docker(&dockerd.host).args(["load", "-q"]).input(linux_image()?.to_bytes()))?;
+        let target = ["run", "-d", "--name", TARGET, "--network", "none", "bench/linux", "/bin/sleep", "100000"];
+        succeed(docker(&dockerd.host).args(target))?;
+        Ok(Some(dockerd))
+    }
+
+    /// One without any network.
+    pub(super) fn start_for_images(dir: &Path) -> Result<Option<Self>> {
+        Self::serve(dir, &["--bridge", "none", "--iptables=false"])
+    }
+
+    fn serve(dir: &Path, network: &[&str]) -> Result<Option<Self>> {
         let Some(program) = binary::on_path("dockerd") else {
             steps::say("without dockerd: not installed");
             return Ok(None);
@@ -130,12 +155,13 @@ impl Dockerd {
         let host = format!("unix://{}", at("sock"));
         let child = Command::new(program)
             .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
-            .args(["--host", &host, "--storage-driver", "overlay2", "--bip", "10.252.0.1/24"])
+            .args(["--host", &host, "--storage-driver", "overlay2"])
+            .args(network)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let dockerd = Self { child, host };
+        let dockerd = Self { child, host, data: dir.join("dockerd/data") };
         let socket = PathBuf::from(at("sock"));
         let up = wait::poll(Duration::from_secs(60), || {
             http::unix(&socket, "GET", "/_ping", "").is_ok_and(|answer| answer.status == 200).then_some(())
@@ -145,9 +171,6 @@ impl Dockerd {
             steps::say(&format!("without dockerd: it does not start here\n{log}"));
             return Ok(None);
         }
-        succeed(docker(&dockerd.host).args(["load", "-q"]).input(linux_image()?.to_bytes()))?;
-        let target = ["run", "-d", "--name", TARGET, "--network", "none", "bench/linux", "/bin/sleep", "100000"];
-        succeed(docker(&dockerd.host).args(target))?;
         Ok(Some(dockerd))
     }
 }

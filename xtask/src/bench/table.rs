@@ -7,8 +7,23 @@ use drua_e2e::binary;
 
 use crate::steps;
 
-const BEGIN: &str = "<!-- bench:begin -->";
-const END: &str = "<!-- bench:end -->";
+/// Where a table is in the document.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Section {
+    /// Everything but images.
+    Main,
+    /// Pulls, pushes and archives.
+    Images,
+}
+
+impl Section {
+    fn markers(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Main => ("<!-- bench:begin -->", "<!-- bench:end -->"),
+            Self::Images => ("<!-- bench images:begin -->", "<!-- bench images:end -->"),
+        }
+    }
+}
 
 /// One line of the table.
 pub(super) struct Row {
@@ -31,9 +46,11 @@ impl Row {
     }
 
     pub(super) fn kibibytes(work: &str, kibibytes: u64) -> Self {
-        let cells =
-            [format!("{}.{} MiB", kibibytes / 1024, kibibytes % 1024 * 10 / 1024), String::new(), String::new()];
-        Self { work: work.to_owned(), who: "drua".to_owned(), cells }
+        Self::kibibytes_of(work, "drua", kibibytes)
+    }
+
+    pub(super) fn kibibytes_of(work: &str, who: &str, kibibytes: u64) -> Self {
+        Self::text(work, who, format!("{}.{} MiB", kibibytes / 1024, kibibytes % 1024 * 10 / 1024))
     }
 }
 
@@ -70,10 +87,11 @@ fn circumstances(rounds: usize) -> Result<String> {
 }
 
 /// Puts the text between the markers of a document.
-pub(super) fn write(document: &Path, text: &str) -> Result<()> {
+pub(super) fn write(document: &Path, section: Section, text: &str) -> Result<()> {
+    let (begin, end) = section.markers();
     let old = fs_err::read_to_string(document)?;
-    let (head, rest) = old.split_once(BEGIN).context("the document has no begin marker")?;
-    let (_, tail) = rest.split_once(END).context("the document has no end marker")?;
-    fs_err::write(document, format!("{head}{BEGIN}\n{text}{END}{tail}"))?;
+    let (head, rest) = old.split_once(begin).context("the document has no begin marker")?;
+    let (_, tail) = rest.split_once(end).context("the document has no end marker")?;
+    fs_err::write(document, format!("{head}{begin}\n{text}{end}{tail}"))?;
     Ok(())
 }

@@ -94,6 +94,18 @@ impl Client {
         self.decode(Call::get("/drua/v1/manifests/inspect").query(Query::new().with("name", name))).await
     }
 
+    /// What an image consists of: manifest, configuration, layers and attestations. Other engines answer 404.
+    pub async fn image_contents(&self, name: &str, platform: Option<&str>) -> Result<serde_json::Value, ClientError> {
+        let query = Query::new().with("name", name).with_some("platform", platform);
+        self.decode(Call::get("/drua/v1/images/contents").query(query)).await
+    }
+
+    /// One blob of an image, as it is stored. Other engines answer 404.
+    pub async fn image_blob(&self, name: &str, digest: &str) -> Result<ByteStream, ClientError> {
+        let query = Query::new().with("name", name).with("digest", digest);
+        Ok(ByteStream(self.send(Call::get("/drua/v1/images/blob").query(query)).await?.into_body()))
+    }
+
     /// How an image was made, newest step first.
     pub async fn image_history(
         &self,
@@ -118,6 +130,24 @@ impl Client {
     ) -> Result<Vec<ImageDeleteResponseItem>, ClientError> {
         let query = Query::new().flag("force", force).flag("noprune", !prune_parents);
         self.decode(Call::delete(path(name, "")).query(query)).await
+    }
+
+    /// Removes some platforms of an image, each an OCI platform as JSON; the image stays.
+    pub async fn image_remove_platforms(
+        &self,
+        name: &str,
+        platforms: &[String],
+        force: bool,
+    ) -> Result<Vec<ImageDeleteResponseItem>, ClientError> {
+        let query = Query::new().flag("force", force);
+        let query = platforms.iter().fold(query, |query, platform| query.with("platforms", platform));
+        self.decode(Call::delete(path(name, "")).query(query)).await
+    }
+
+    /// The WebAssembly module that an image runs.
+    pub async fn image_module(&self, name: &str) -> Result<ByteStream, ClientError> {
+        let call = Call::get("/drua/v1/images/module").query(Query::new().with("name", name));
+        Ok(ByteStream(self.send(call).await?.into_body()))
     }
 
     /// Loads the images of an archive (`docker save` or an OCI layout, also compressed).
@@ -145,8 +175,26 @@ impl Client {
         archive: RequestBody,
         options: &ImportOptions,
     ) -> Result<JsonStream<Progress>, ClientError> {
+        self.import("-", archive, options).await
+    }
+
+    /// Makes an image of a root file system's archive that the daemon fetches from a URL.
+    pub async fn image_import_url(
+        &self,
+        url: &str,
+        options: &ImportOptions,
+    ) -> Result<JsonStream<Progress>, ClientError> {
+        self.import(url, RequestBody::empty(), options).await
+    }
+
+    async fn import(
+        &self,
+        source: &str,
+        archive: RequestBody,
+        options: &ImportOptions,
+    ) -> Result<JsonStream<Progress>, ClientError> {
         let query = Query::new()
-            .with("fromSrc", "-")
+            .with("fromSrc", source)
             .with_some("repo", options.repository.as_deref())
             .with_some("tag", options.tag.as_deref())
             .with_some("message", options.message.as_deref())

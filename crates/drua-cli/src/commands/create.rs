@@ -79,5 +79,5 @@ async fn pull(ctx: &Context, client: &Client, args: &ContainerArgs, request: &Cr
     let stream = client.image_pull(&repository, Some(&tag), request.platform.as_deref()).await;
     let stream = stream.map_err(|error| failed(error.into()))?;
     let steps = if args.quiet { Steps::Silent } else { Steps::Remarks };
-    show(ctx, stream, steps).await.map_err(|failure| failed(failure.error))
+    show(ctx, stream, steps).await.map(drop).map_err(|failure| failed(failure.error))
 }

@@ -4,6 +4,7 @@ use drua_api::client::ImportOptions;
 use drua_types::{ImageRef, exit};
 
 use super::load::body;
+use super::transfer::{Steps, show};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::options::remote_image;
@@ -11,8 +12,9 @@ use crate::ui::ByteProgress;
 
 /// Import the contents from a tarball to create a filesystem image
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
-  drua import -c 'CMD [\"/bin/sh\"]' alpine-minirootfs.tar.gz alpine:3.20")]
+#[command(after_help = "Examples:
+  drua import -c 'CMD [\"/bin/sh\"]' alpine-minirootfs.tar.gz alpine:3.20
+  drua import https://example.com/rootfs.tar.xz base:1")]
 pub(crate) struct Import {
     /// Apply Dockerfile instruction to the created image
     #[arg(short, long, value_name = "INSTRUCTION")]
@@ -23,8 +25,8 @@ pub(crate) struct Import {
     /// Platform of the image
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
-    /// Archive, or - for standard input
-    #[arg(value_name = "FILE|-")]
+    /// Archive, its URL, or - for standard input
+    #[arg(value_name = "FILE|URL|-")]
     source: String,
     /// Name of the image
     #[arg(value_name = "REPOSITORY[:TAG]")]
@@ -33,6 +35,20 @@ pub(crate) struct Import {
 
 impl Import {
     pub(super) async fn run(self, ctx: &Context) -> Outcome {
+        let (repository, tag) = self.reference.as_ref().map(remote_image).unzip();
+        let options = ImportOptions {
+            repository,
+            tag,
+            message: self.message.clone(),
+            changes: self.change.clone(),
+            platform: self.platform.clone(),
+        };
+        let client = ctx.client().await?;
+        if self.source.starts_with("http://") || self.source.starts_with("https://") {
+            return show(ctx, client.image_import_url(&self.source, &options).await?, Steps::Data)
+                .await
+                .map(|_| exit::OK);
+        }
         let (source, total): (Box<dyn Read + Send>, _) = match self.source.as_str() {
             "-" => (Box::new(io::stdin()), None),
             path => {
@@ -41,10 +57,6 @@ impl Import {
                 (Box::new(file), Some(total))
             }
         };
-        let (repository, tag) = self.reference.as_ref().map(remote_image).unzip();
-        let options =
-            ImportOptions { repository, tag, message: self.message, changes: self.change, platform: self.platform };
-        let client = ctx.client().await?;
         let progress = ByteProgress::new(&ctx.ui, "importing", total);
         let result = client.image_import(body(source, progress.handle()), &options).await;
         progress.clear();

@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
 /// What a module may have; the daemon's compiler takes no more.
-const MAX_BYTES: u64 = 512 << 20;
+pub(super) const MAX_BYTES: u64 = 512 << 20;
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -74,11 +74,8 @@ impl ImportWasm {
             Failure::message(message).hint("compile it for the target `wasm32-wasip1` or `wasm32-wasip2`")
         })?;
         let labels = self.labels()?;
-        let archive = match self.shape {
-            Shape::Artifact => artifact(&module, &facts, &file_name(&self.file), &labels, &self.reference),
-            Shape::Image => image(&module, &labels, &self.reference),
-        }
-        .context("cannot make the image")?;
+        let source = Source { module, facts, title: file_name(&self.file), labels, created: now() };
+        let archive = source.archive(self.shape, &self.reference).context("cannot make the image")?;
         let total = Some(archive.len() as u64);
         load_archive(ctx, io::Cursor::new(archive), total, false, None).await?;
         Ok(exit::OK)
@@ -127,47 +124,68 @@ fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| "module.wasm".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// An OCI layout with a CNCF Wasm artifact.
-pub(crate) fn artifact(
-    module: &[u8],
-    facts: &Facts,
-    title: &str,
-    annotations: &BTreeMap<String, String>,
-    name: &ImageRef,
-) -> io::Result<Vec<u8>> {
-    let digest = Digest::of(module);
-    let mut config = json!({
-        "created": jiff::Timestamp::now().to_string(),
-        "architecture": "wasm",
-        "os": if facts.component { "wasip2" } else { "wasip1" },
-        "layerDigests": [digest],
-    });
-    if facts.component {
-        config["component"] = json!({ "imports": facts.imports, "exports": facts.exports, "target": Value::Null });
-    }
-    let layer = json!({
-        "mediaType": "application/wasm", "digest": digest, "size": module.len(),
-        "annotations": { "org.opencontainers.image.title": title },
-    });
-    layout("application/vnd.wasm.config.v0+json", &config, &layer, module, annotations, name)
+pub(super) fn now() -> String {
+    jiff::Timestamp::now().to_string()
 }
 
-/// An OCI layout with a root filesystem that is nothing but `/app.wasm`.
-pub(crate) fn image(module: &[u8], labels: &BTreeMap<String, String>, name: &ImageRef) -> io::Result<Vec<u8>> {
-    let mut tar = tar::Builder::new(Vec::new());
-    append(&mut tar, "app.wasm", 0o755, module)?;
-    let layer = tar.into_inner()?;
-    let now = jiff::Timestamp::now().to_string();
-    let config = json!({
-        "created": now, "architecture": "wasm", "os": "wasi",
-        "config": { "Entrypoint": ["/app.wasm"], "Labels": labels },
-        "rootfs": { "type": "layers", "diff_ids": [Digest::of(&layer)] },
-        "history": [{ "created": now, "created_by": "drua image import-wasm" }],
-    });
-    let descriptor = json!({
-        "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": Digest::of(&layer), "size": layer.len(),
-    });
-    layout("application/vnd.oci.image.config.v1+json", &config, &descriptor, &layer, &BTreeMap::new(), name)
+/// What an image is made of.
+pub(super) struct Source {
+    pub(super) module: Vec<u8>,
+    pub(super) facts: Facts,
+    /// The file's name, for an artifact.
+    pub(super) title: String,
+    /// Labels of an image, annotations of an artifact.
+    pub(super) labels: BTreeMap<String, String>,
+    /// RFC 3339.
+    pub(super) created: String,
+}
+
+impl Source {
+    /// An OCI layout with the image in this shape.
+    pub(super) fn archive(&self, shape: Shape, name: &ImageRef) -> io::Result<Vec<u8>> {
+        match shape {
+            Shape::Artifact => self.artifact(name),
+            Shape::Image => self.image(name),
+        }
+    }
+
+    /// A CNCF Wasm artifact.
+    fn artifact(&self, name: &ImageRef) -> io::Result<Vec<u8>> {
+        let Self { module, facts, title, labels, created } = self;
+        let digest = Digest::of(module);
+        let mut config = json!({
+            "created": created,
+            "architecture": "wasm",
+            "os": if facts.component { "wasip2" } else { "wasip1" },
+            "layerDigests": [digest],
+        });
+        if facts.component {
+            config["component"] = json!({ "imports": facts.imports, "exports": facts.exports, "target": Value::Null });
+        }
+        let layer = json!({
+            "mediaType": "application/wasm", "digest": digest, "size": module.len(),
+            "annotations": { "org.opencontainers.image.title": title },
+        });
+        layout("application/vnd.wasm.config.v0+json", &config, &layer, module, labels, name)
+    }
+
+    /// A root filesystem that is nothing but `/app.wasm`.
+    fn image(&self, name: &ImageRef) -> io::Result<Vec<u8>> {
+        let Self { module, labels, created, .. } = self;
+        let mut tar = tar::Builder::new(Vec::new());
+        append(&mut tar, "app.wasm", 0o755, module)?;
+        let layer = tar.into_inner()?;
+        let config = json!({
+            "created": created, "architecture": "wasm", "os": "wasi",
+            "config": { "Entrypoint": ["/app.wasm"], "Labels": labels },
+            "rootfs": { "type": "layers", "diff_ids": [Digest::of(&layer)] },
+            "history": [{ "created": created, "created_by": "drua image import-wasm" }],
+        });
+        let descriptor = json!({
+            "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": Digest::of(&layer), "size": layer.len(),
+        });
+        layout("application/vnd.oci.image.config.v1+json", &config, &descriptor, &layer, &BTreeMap::new(), name)
+    }
 }
 
 fn layout(
@@ -228,8 +246,14 @@ mod tests {
     #[test]
     fn an_artifact_has_the_shape_of_wkg() {
         let name = "hello:1".parse().expect("a name");
-        let bytes =
-            artifact(b"\0asm\x01\0\0\0", &Facts::default(), "hello.wasm", &BTreeMap::new(), &name).expect("in memory");
+        let source = Source {
+            module: b"\0asm\x01\0\0\0".to_vec(),
+            facts: Facts::default(),
+            title: "hello.wasm".to_owned(),
+            labels: BTreeMap::new(),
+            created: now(),
+        };
+        let bytes = source.archive(Shape::Artifact, &name).expect("in memory");
         let mut archive = tar::Archive::new(&bytes[..]);
         let paths: Vec<String> = archive
             .entries()

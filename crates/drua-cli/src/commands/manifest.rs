@@ -6,6 +6,7 @@
 use drua_types::{ImageRef, Platform, exit};
 use serde_json::Value;
 
+use super::transfer::{Steps, show};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
@@ -13,6 +14,7 @@ use crate::failure::{Failure, Outcome};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   drua manifest create app:1 app:amd64 app:arm64 app:wasm
+  drua manifest push app:1
   drua run --platform wasi/wasm app:1")]
 pub(crate) struct Manifest {
     #[command(subcommand)]
@@ -24,6 +26,7 @@ enum Command {
     Annotate(Annotate),
     Create(Create),
     Inspect(Inspect),
+    Push(Push),
     Rm(Rm),
 }
 
@@ -75,6 +78,17 @@ struct Inspect {
     image: String,
 }
 
+/// Push a list, and all of its images that are here
+#[derive(Debug, clap::Args)]
+struct Push {
+    /// Remove the list from this machine after that
+    #[arg(short, long)]
+    purge: bool,
+    /// The list
+    #[arg(value_name = "LIST")]
+    list: ImageRef,
+}
+
 /// Remove lists
 #[derive(Debug, clap::Args)]
 struct Rm {
@@ -89,6 +103,7 @@ impl Manifest {
             Command::Annotate(command) => command.run(ctx).await,
             Command::Create(command) => command.run(ctx).await,
             Command::Inspect(command) => command.run(ctx).await,
+            Command::Push(command) => command.run(ctx).await,
             Command::Rm(command) => command.run(ctx).await,
         }
     }
@@ -129,6 +144,26 @@ impl Inspect {
         let answer: Value = ctx.client().await?.manifest_inspect(&self.image).await?;
         let shown = if self.verbose { &answer } else { &answer["Document"] };
         ctx.ui.line(&serde_json::to_string_pretty(shown).map_err(Failure::new)?)?;
+        Ok(exit::OK)
+    }
+}
+
+impl Push {
+    async fn run(self, ctx: &Context) -> Outcome {
+        let client = ctx.client().await?;
+        let failed = |error: anyhow::Error| {
+            Failure::new(error.context(format!("cannot push manifest list `{}`", self.list.familiar())))
+        };
+        let repository = format!("{}/{}", self.list.domain(), self.list.path());
+        let stream = client.image_push(&repository, Some(self.list.tag().unwrap_or("latest")), None).await;
+        let pushed = show(ctx, stream.map_err(|error| failed(error.into()))?, Steps::Remarks).await;
+        let pushed = pushed.map_err(|failure| failed(failure.error))?;
+        if let Some(digest) = pushed {
+            ctx.ui.line(&digest)?;
+        }
+        if self.purge {
+            client.image_remove(&self.list.familiar(), false, true).await?;
+        }
         Ok(exit::OK)
     }
 }

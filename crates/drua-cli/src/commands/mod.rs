@@ -24,6 +24,7 @@ mod info;
 mod init;
 mod inspect;
 mod kill;
+mod lint;
 mod load;
 mod login;
 mod logs;
@@ -41,6 +42,7 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod scout;
 mod search;
 mod start;
 mod stats;
@@ -64,6 +66,8 @@ use crate::wasm::WasmArgs;
 
 /// Every command, with its options.
 #[derive(Debug, clap::Subcommand)]
+// Only the command that is called gets its options: building those of all takes longer than what most commands do.
+#[command(defer = true)]
 pub(crate) enum Command {
     Run(Box<run::Run>),
     Create(Box<create::Create>),
@@ -108,7 +112,10 @@ pub(crate) enum Command {
     Info(info::Info),
     Version(version::Version),
     Compose(compose::Compose),
+    Lint(Box<lint::Lint>),
     Init(Box<init::Init>),
+    Scout(Box<scout::Scout>),
+    Sbom(Box<scout::Sbom>),
     Container(container::Container),
     Image(image::Image),
     Network(network::Network),
@@ -121,7 +128,7 @@ pub(crate) enum Command {
 }
 
 /// How `drua --help` groups the commands.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     (
         "Containers",
         &[
@@ -136,7 +143,8 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "history", "manifest",
         ],
     ),
-    ("Projects", &["compose", "init"]),
+    ("Projects", &["init", "lint", "compose"]),
+    ("Supply chain", &["scout", "sbom"]),
     ("WebAssembly", &["wasm"]),
     ("Objects", &["container", "image", "network", "volume", "builder", "system"]),
     ("The daemon", &["inspect", "events", "info", "version", "context", "daemon", "completion"]),
@@ -145,7 +153,8 @@ const GROUPS: [(&str, &[&str]); 6] = [
 impl Command {
     /// Whether it talks to a daemon at all.
     pub(crate) fn needs_daemon(&self) -> bool {
-        !matches!(self, Self::Context(_) | Self::Completion(_) | Self::Daemon(_) | Self::Init(_) | Self::Wasm(_))
+        let alone = matches!(self, Self::Context(_) | Self::Completion(_) | Self::Init(_) | Self::Lint(_));
+        !alone && !matches!(self, Self::Daemon(_) | Self::Wasm(_))
     }
 
     /// Runs the command.
@@ -194,7 +203,10 @@ impl Command {
             Self::Info(command) => command.run(ctx).await,
             Self::Version(command) => command.run(ctx).await,
             Self::Compose(command) => command.run(ctx).await,
+            Self::Lint(command) => command.run(ctx).await,
             Self::Init(command) => command.run(ctx).await,
+            Self::Scout(command) => command.run(ctx).await,
+            Self::Sbom(command) => command.run(ctx).await,
             Self::Container(command) => command.run(ctx).await,
             Self::Image(command) => command.run(ctx).await,
             Self::Network(command) => command.run(ctx).await,

@@ -19,10 +19,15 @@ pub(super) enum Steps {
 }
 
 /// Shows a transfer until its end. Somebody who watches sees bars and the results; a file gets a line for each step.
+/// Returns the digest of what was pushed.
 ///
 /// # Errors
 /// What the daemon reports, or that the stream broke.
-pub(super) async fn show(ctx: &Context, mut stream: JsonStream<Progress>, steps: Steps) -> Result<(), Failure> {
+pub(super) async fn show(
+    ctx: &Context,
+    mut stream: JsonStream<Progress>,
+    steps: Steps,
+) -> Result<Option<String>, Failure> {
     let mut bars = if steps == Steps::Silent { None } else { LayerProgress::new(&ctx.ui) };
     let outcome = follow(ctx, &mut stream, steps, &mut bars).await;
     if let Some(bars) = &mut bars {
@@ -36,7 +41,8 @@ async fn follow(
     stream: &mut JsonStream<Progress>,
     steps: Steps,
     bars: &mut Option<LayerProgress>,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
+    let mut pushed = None;
     while let Some(line) = stream.next().await {
         let line = line?;
         if let Some(error) = line.error {
@@ -48,6 +54,9 @@ async fn follow(
             ctx.ui.warning(&format!(
                 "only one platform of the image is here, so its manifest alone was pushed: {digest}"
             ));
+        }
+        if let Some(digest) = line.aux.as_ref().and_then(|aux| aux["Digest"].as_str()) {
+            pushed = Some(digest.to_owned());
         }
         let Some(status) = line.status else { continue };
         let amount = line.progress_detail.and_then(|detail| Some((detail.current?, detail.total.unwrap_or(0))));
@@ -78,5 +87,5 @@ async fn follow(
             }
         }
     }
-    Ok(())
+    Ok(pushed)
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says why it was skipped")]
 
+mod bad_pulls;
 mod build;
 mod clients;
 mod compose;
@@ -14,6 +15,7 @@ mod config;
 mod containerd;
 mod contract;
 mod crash;
+mod crowds;
 mod exec;
 mod faults;
 mod files;
@@ -25,10 +27,13 @@ mod linux;
 mod living;
 mod network;
 mod options;
+mod pushes;
 mod registry;
 mod shapes;
+mod shims;
 mod support;
 mod system;
 mod verbs;
 mod volumes;
+mod walk;
 mod wasm;

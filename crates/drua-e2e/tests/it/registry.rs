@@ -13,20 +13,20 @@ use sha2::{Digest as _, Sha256};
 use crate::support::{SOON, busybox, daemon, load, python_client, skip};
 
 /// A registry, or `None` and a message.
-fn registry(setup: Setup) -> Option<Registry> {
+pub(crate) fn registry(setup: Setup) -> Option<Registry> {
     if Registry::program().is_none() {
         return skip("no docker-registry on PATH");
     }
     Some(Registry::start(setup).unwrap_or_else(|err| panic!("{err:#}")))
 }
 
-fn images(daemon: &Daemon) -> Vec<String> {
+pub(crate) fn images(daemon: &Daemon) -> Vec<String> {
     let run = daemon.docker(["images", "--format", "{{.Repository}}:{{.Tag}}"]).run();
     run.ok().lines().map(str::to_owned).collect()
 }
 
 /// What is left of downloads.
-fn partials(daemon: &Daemon) -> Vec<u64> {
+pub(crate) fn partials(daemon: &Daemon) -> Vec<u64> {
     let files = fs_err::read_dir(daemon.dir().join("data/content/partial")).unwrap();
     files.map(|file| file.unwrap().metadata().unwrap().len()).collect()
 }
@@ -173,19 +173,24 @@ fn docker_py_pulls() {
 }
 
 /// An image that a test serves by itself.
-struct Served {
+pub(crate) struct Served {
     documents: BTreeMap<String, (String, Vec<u8>)>,
     /// Digest of the layer.
     layer: String,
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
 
 /// An image whose one layer is this tar.
-fn served(layer: Vec<u8>, diff_id: &str) -> Served {
+pub(crate) fn served(layer: Vec<u8>, diff_id: &str) -> Served {
+    served_as("application/vnd.oci.image.layer.v1.tar", layer, diff_id)
+}
+
+/// An image with one layer of this media type.
+pub(crate) fn served_as(media_type: &str, layer: Vec<u8>, diff_id: &str) -> Served {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = json!({
         "architecture": architecture, "os": "linux", "config": { "Cmd": ["/x"] },
@@ -197,7 +202,7 @@ fn served(layer: Vec<u8>, diff_id: &str) -> Served {
     let manifest = json!({
         "schemaVersion": 2, "mediaType": manifest_type,
         "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
-        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &layer)],
+        "layers": [descriptor(media_type, &layer)],
     });
     let manifest = manifest.to_string().into_bytes();
     let name = digest(&layer);
@@ -211,7 +216,7 @@ fn served(layer: Vec<u8>, diff_id: &str) -> Served {
 
 impl Served {
     /// Serves it; what happens to the layer is up to `fault`.
-    fn start(self, fault: impl Fn(&Request, Answer) -> Answer + Send + Sync + 'static) -> Scripted {
+    pub(crate) fn start(self, fault: impl Fn(&Request, Answer) -> Answer + Send + Sync + 'static) -> Scripted {
         Scripted::start(move |request| {
             if request.path() == "/v2/" {
                 return Answer::new(200, "{}");
@@ -293,15 +298,25 @@ fn two_pulls_share_a_download() {
     let server = served(layer, &id).start(|_, answer| answer.fault(Fault::Throttle(8 << 20)));
     let name = format!("{}/x", server.host());
     let first = daemon.docker(["pull", "-q", &name]).session();
-    let second = daemon.docker(["pull", "-q", &name]).session();
+    wait::until("the download to begin", SOON, || !partials(&daemon).is_empty());
+    // The second shows how far the first has come.
+    let second = daemon.api("POST", &format!("/images/create?fromImage={name}&tag=latest"), "").unwrap();
     first.finish().ok();
-    second.finish().ok();
+    let lines: Vec<serde_json::Value> =
+        second.body.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect();
+    let shown =
+        lines.iter().filter(|line| line["status"] == "Downloading" && line["progressDetail"]["current"].is_u64());
+    assert!(shown.count() > 1, "{}", second.body);
     assert_eq!(server.count("GET", &format!("/v2/x/blobs/{id}")), 1);
 }
 
 /// Pulls an image that must be refused; nothing of it may stay, and the next, better one works.
 #[track_caller]
-fn refuses(bad: Served, complaint: &str, fault: impl Fn(&Request, Answer) -> Answer + Send + Sync + 'static) {
+pub(crate) fn refuses(
+    bad: Served,
+    complaint: &str,
+    fault: impl Fn(&Request, Answer) -> Answer + Send + Sync + 'static,
+) {
     let Some(daemon) = daemon() else { return };
     let server = bad.start(fault);
     let name = format!("{}/x", server.host());
@@ -316,7 +331,7 @@ fn refuses(bad: Served, complaint: &str, fault: impl Fn(&Request, Answer) -> Ans
     daemon.docker(["pull", "-q", &format!("{}/x", good.host())]).run().ok();
 }
 
-fn small_layer() -> Vec<u8> {
+pub(crate) fn small_layer() -> Vec<u8> {
     Rootfs::new().file("x", 0o644, "content\n").finish()
 }
 

@@ -9,46 +9,46 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::{busybox, daemon, load, skip, wasm_image};
 
-const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// An OCI layout made blob by blob.
-struct Layout {
+pub(crate) struct Layout {
     archive: Rootfs,
     index: Vec<Value>,
 }
 
 impl Layout {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             archive: Rootfs::new().file("oci-layout", 0o644, r#"{"imageLayoutVersion":"1.0.0"}"#),
             index: Vec::new(),
         }
     }
 
-    fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
+    pub(crate) fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
         let hex = format!("{:x}", Sha256::digest(bytes));
         let archive = std::mem::take(&mut self.archive);
         self.archive = archive.file(&format!("blobs/sha256/{hex}"), 0o644, bytes);
         json!({ "mediaType": media_type, "digest": format!("sha256:{hex}"), "size": bytes.len() })
     }
 
-    fn json(&mut self, media_type: &str, value: &Value) -> Value {
+    pub(crate) fn json(&mut self, media_type: &str, value: &Value) -> Value {
         self.blob(media_type, value.to_string().as_bytes())
     }
 
-    fn manifest(&mut self, config: &Value, layers: &[Value]) -> Value {
+    pub(crate) fn manifest(&mut self, config: &Value, layers: &[Value]) -> Value {
         let manifest = json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers });
         self.json(OCI_MANIFEST, &manifest)
     }
 
-    fn name(&mut self, mut descriptor: Value, name: &str) {
+    pub(crate) fn name(&mut self, mut descriptor: Value, name: &str) {
         descriptor["annotations"] = json!({ "io.containerd.image.name": name });
         self.index.push(descriptor);
     }
 
-    fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": self.index });
         self.archive.file("index.json", 0o644, index.to_string()).finish()
     }
@@ -59,7 +59,7 @@ fn tree(daemon: &Daemon) -> String {
 }
 
 #[track_caller]
-fn wait_until_compiled(daemon: &Daemon) {
+pub(crate) fn wait_until_compiled(daemon: &Daemon) {
     wait::until("the module to be compiled ahead of time", Duration::from_secs(60), || {
         let tree = tree(daemon);
         tree.contains("compiled") && !tree.contains("not compiled")
@@ -245,6 +245,45 @@ fn skopeo_reads_what_we_write_and_we_read_what_it_writes() {
     let empty = path("empty");
     fs_err::create_dir(&empty).unwrap();
     daemon.drua(["load", "-i", &empty]).run().exits(1).complains("not an OCI layout");
+}
+
+/// podman on storage of its own, for images only.
+fn podman(daemon: &Daemon, args: &[&str]) -> Option<Cmd> {
+    let program = binary::on_path("podman").or_else(|| skip("no podman on PATH"))?;
+    let at = |name: &str| daemon.dir().join(name).to_string_lossy().into_owned();
+    let storage = ["--root", &at("podman"), "--runroot", &at("podman-run"), "--storage-driver", "vfs"];
+    Some(Cmd::new(program).env("HOME", daemon.dir()).args(storage).args(args.iter().copied()))
+}
+
+#[test]
+fn podman_reads_what_we_write_and_we_read_what_it_writes() {
+    let Some(daemon) = busybox() else { return };
+    // Our own store as it lies on disk, then what `save` writes.
+    let content = format!("oci:{}:busybox:latest", daemon.dir().join("data/content").display());
+    let Some(pull) = podman(&daemon, &["pull", "-q", &content]) else { return };
+    let pulled = pull.run().ok().lines().last().unwrap_or_default().to_owned();
+    let saved = daemon.dir().join("saved.tar").to_string_lossy().into_owned();
+    daemon.drua(["save", "-o", &saved, "busybox:test"]).run().ok();
+    let load = podman(&daemon, &["load", "-i", &saved]).unwrap().run();
+    assert!(load.ok().contains("busybox:test"), "{load}");
+    let config = daemon.drua(["manifest", "inspect", "busybox:latest"]).run();
+    let config: Value = serde_json::from_str(config.ok()).unwrap();
+    // podman's ids are digests of configurations; an index has no one.
+    if let Some(digest) = config["config"]["digest"].as_str() {
+        assert_eq!(digest.trim_start_matches("sha256:"), pulled);
+    }
+    let layers = |name: &str| daemon.docker(["inspect", "-f", "{{json .RootFS.Layers}}", name]).run().ok().to_owned();
+    let theirs = podman(&daemon, &["image", "inspect", "-f", "{{json .RootFS.Layers}}", "busybox:test"]).unwrap().run();
+    assert_eq!(theirs.ok(), layers("busybox:test"));
+    // And back, in both of its formats.
+    for (format, file) in [("oci-archive", "oci.tar"), ("docker-archive", "docker.tar")] {
+        let file = daemon.dir().join(file).to_string_lossy().into_owned();
+        podman(&daemon, &["save", "-q", "--format", format, "-o", &file, "busybox:test"]).unwrap().run().ok();
+        daemon.docker(["rmi", "busybox:test"]).run();
+        daemon.drua(["load", "-i", &file]).run().ok();
+        assert_eq!(layers("busybox:test"), layers("busybox:latest"), "{format}");
+        daemon.docker(["run", "--rm", "busybox:test", "echo", format]).run().prints(&format!("{format}\n")).ok();
+    }
 }
 
 #[test]

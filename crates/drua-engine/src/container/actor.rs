@@ -21,7 +21,7 @@ use super::{
 };
 use crate::engine::Shared;
 use crate::events::Scope;
-use crate::network::EndpointRequest;
+use crate::network::{EndpointRequest, PREDEFINED};
 use crate::shim::{AttachStreams, Attached, CreateTask, Exit, Shim};
 use crate::{Error, Result, blocking};
 
@@ -252,7 +252,7 @@ impl Actor {
         let _files = self.shared.leases.own(&self.container.id).await;
         let started = self.try_start().await;
         let shims = self.shared.shims.clone();
-        blocking::beside(move || shims.refill());
+        blocking::beside(move || shims.warm());
         match started {
             Ok((shim, pid)) => {
                 // Whatever else fails from here on, its end must not be missed.
@@ -282,20 +282,13 @@ impl Actor {
 
     /// Builds everything that a running container needs, bottom up. The caller tears down on failure.
     async fn try_start(&mut self) -> Result<(Shim, u32)> {
-        let shared = self.shared.clone();
-        let container = self.container.clone();
-        let attached = blocking::run(move || shared.networks.attach(&shared.config, &container)).await?;
-        for (name, endpoint) in &attached.endpoints {
-            self.emit_network("connect", name, &endpoint.network);
-        }
-        self.container.endpoints = attached.endpoints;
-        self.container.published = attached.published;
-
-        let shared = self.shared.clone();
-        let container = self.container.clone();
-        let create = blocking::run(move || prepare(&shared, &container)).await?;
-        let shim = Shim::spawn(&self.shared.config, &self.shared.shims, &self.container.id).await?;
-        self.shim = Some(shim.clone());
+        let (shared, id) = (self.shared.clone(), self.container.id.clone());
+        spec::make_bundle(&shared, &self.container)?;
+        // The shim reads the bundle when it is told to create the container, and comes up beside what fills it.
+        let spawned = Shim::spawn(&shared.config, &shared.shims, &id);
+        let (spawned, prepared) = tokio::join!(spawned, self.attach_and_prepare());
+        self.shim = spawned.as_ref().ok().cloned();
+        let (shim, create) = (spawned?, prepared?);
         shim.create(create).await?;
         for (streams, client) in self.pending.drain(..).filter(|(_, client)| !client.is_closed()) {
             match shim.attach(streams, None).await {
@@ -308,6 +301,21 @@ impl Actor {
         }
         let pid = shim.start().await?;
         Ok((shim, pid))
+    }
+
+    /// The networks, then what the container's process finds: mounts, files, the specification.
+    async fn attach_and_prepare(&mut self) -> Result<CreateTask> {
+        let shared = self.shared.clone();
+        let container = self.container.clone();
+        let attached = blocking::run(move || shared.networks.attach(&shared.config, &container)).await?;
+        for (name, endpoint) in &attached.endpoints {
+            self.emit_network("connect", name, &endpoint.network);
+        }
+        self.container.endpoints = attached.endpoints;
+        self.container.published = attached.published;
+        let shared = self.shared.clone();
+        let container = self.container.clone();
+        blocking::run(move || prepare(&shared, &container)).await
     }
 
     /// Takes over a shim with a running process and waits for its end.
@@ -361,10 +369,16 @@ impl Actor {
             Ok(state) => self.container.state = state,
             Err(error) => return tracing::error!(container.id = %self.container.id, %error, "impossible exit"),
         }
-        self.log_commit();
+        let goes = self.container.host.auto_remove && !again;
+        if goes {
+            // Its removal is saved in a moment; a daemon that dies before finds the exit again, and removes it then.
+            self.show();
+        } else {
+            self.log_commit();
+        }
         let duration = ran_for.as_secs().to_string();
         self.emit("die", &[("exitCode", &exit.code.to_string()), ("execDuration", &duration)]);
-        if self.container.host.auto_remove && !again {
+        if goes {
             self.release_network().await;
             if let Err(error) = self.remove(true).await {
                 tracing::error!(container.id = %self.container.id, error = error_chain(&error), "not removed");
@@ -420,7 +434,7 @@ impl Actor {
             self.emit(&action, &[]);
         } else {
             // Not worth a write: what matters has not changed.
-            self.snapshot.send_replace(Arc::new(self.container.clone()));
+            self.show();
         }
     }
 
@@ -577,7 +591,12 @@ impl Actor {
             let endpoint =
                 blocking::run(move || shared.networks.connect(&shared.config, &container, &network, &wanted)).await?;
             self.emit_network("connect", &name, &endpoint.network);
+            let resolved = self.container.endpoints.keys().any(|name| name != PREDEFINED[0]);
             self.container.endpoints.insert(name.clone(), endpoint);
+            if !resolved && name != PREDEFINED[0] {
+                let (shared, container) = (self.shared.clone(), self.container.clone());
+                blocking::run(move || host_files::rewrite_resolv_conf(&shared, &container)).await?;
+            }
         }
         self.container.requests.insert(name, request);
         self.commit()
@@ -679,7 +698,7 @@ impl Actor {
         }
         self.emit("destroy", &[]);
         self.container.removed = true;
-        self.snapshot.send_replace(Arc::new(self.container.clone()));
+        self.show();
         Ok(())
     }
 
@@ -698,8 +717,13 @@ impl Actor {
     /// Saves the record, then shows it.
     fn commit(&mut self) -> Result<()> {
         let saved = self.shared.save(&self.container);
-        self.snapshot.send_replace(Arc::new(self.container.clone()));
+        self.show();
         saved
+    }
+
+    /// Shows the record to whoever looks or waits.
+    fn show(&self) {
+        self.snapshot.send_replace(Arc::new(self.container.clone()));
     }
 
     /// Commits where nobody could be told of a failure: a full disk must not keep an exit from being seen.
@@ -735,7 +759,7 @@ fn prepare(shared: &Shared, container: &Container) -> Result<CreateTask> {
     }
     host_mounts::prepare(shared, container)?;
     host_files::write(shared, container)?;
-    spec::write_bundle(shared, container)?;
+    spec::write_spec(shared, container)?;
     let lower: Vec<String> = container.layers.iter().map(|layer| layer.display().to_string()).collect();
     Ok(CreateTask {
         terminal: container.config.tty,

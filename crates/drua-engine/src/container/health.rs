@@ -19,6 +19,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 
 use super::exec::{ExecConfig, process};
+use super::probe::Probe;
 use super::{Config, Container, Health, HealthCheck, Hull};
 use crate::engine::Shared;
 use crate::shim::{AttachStreams, Shim};
@@ -63,6 +64,8 @@ pub struct ProbeResult {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Check {
     args: Vec<String>,
+    /// What to ask where nothing can be executed.
+    question: Option<Probe>,
     interval: Duration,
     timeout: Duration,
     start_period: Duration,
@@ -98,13 +101,21 @@ impl HealthState {
 impl Check {
     /// What a container's configuration asks for; `None` without a check, or where nothing can be executed.
     pub(crate) fn of(container: &Container) -> Option<Self> {
-        if matches!(container.hull, Hull::Wasm(_)) {
-            return None;
+        let check = Self::parse(&container.config)?;
+        match container.hull {
+            Hull::Linux => Some(check),
+            Hull::Wasm(_) => check.into_question(),
         }
-        Self::parse(&container.config)
     }
 
-    fn parse(config: &Config) -> Option<Self> {
+    /// The check as a question that needs no program, if it can be one.
+    pub(crate) fn into_question(self) -> Option<Self> {
+        let question = Some(Probe::parse(&self.args)?);
+        Some(Self { question, ..self })
+    }
+
+    /// What a configuration asks for, wherever it runs.
+    pub(crate) fn parse(config: &Config) -> Option<Self> {
         let check = config.healthcheck.as_ref()?;
         let (kind, rest) = check.test.split_first()?;
         let args = match kind.as_str() {
@@ -119,6 +130,7 @@ impl Check {
         let or = |given: Duration, default: Duration| if given.is_zero() { default } else { given };
         (!args.is_empty()).then(|| Self {
             args,
+            question: None,
             interval: or(check.interval, DEFAULT_INTERVAL),
             timeout: or(check.timeout, DEFAULT_TIMEOUT),
             start_period: check.start_period,
@@ -181,6 +193,10 @@ pub(crate) async fn clear(shim: &Shim) {
 /// Runs one probe. Whatever goes wrong is a failed probe.
 pub(crate) async fn probe(shared: &Shared, shim: &Shim, container: &Container, check: &Check) -> ProbeResult {
     let start = Timestamp::now();
+    if let Some(question) = &check.question {
+        let (exit_code, output) = ask(question.clone(), container, check.timeout).await;
+        return ProbeResult { start, end: Timestamp::now(), exit_code, output };
+    }
     let id = drua_types::ContainerId::random().to_string();
     super::exec::announce(shared, container, "exec_create", &check.args, &id);
     let mut output = Vec::new();
@@ -198,6 +214,17 @@ pub(crate) async fn probe(shared: &Shared, shim: &Shim, container: &Container, c
     end(shim).await;
     super::exec::announce_end(shared, container, &id, exit_code);
     ProbeResult { start, end: Timestamp::now(), exit_code, output }
+}
+
+/// Asks from within the container's network.
+async fn ask(question: Probe, container: &Container, patience: Duration) -> (i32, String) {
+    let netns = format!("/proc/{}/ns/net", container.state.pid);
+    let asked = blocking::run(move || question.run(netns.as_ref(), patience));
+    match tokio::time::timeout(patience, asked).await {
+        Ok(Ok((code, output))) => (i32::try_from(code).unwrap_or(-1), output),
+        Ok(Err(error)) => (-1, error_chain(&error)),
+        Err(_elapsed) => (-1, format!("Health check exceeded timeout ({patience:?})")),
+    }
 }
 
 /// Kills the probe where it still runs, and has the shim forget it.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use drua_net::dns::{HostResolver, host_resolver};
 
-use super::{Container, NetworkMode};
+use super::{Container, NetworkMode, links};
 use crate::engine::Shared;
 use crate::network::{Networks, PREDEFINED};
 use crate::{Error, Result};
@@ -31,6 +31,13 @@ pub(super) fn write(shared: &Shared, container: &Container) -> Result<()> {
     put(&hostname, &format!("{}\n", container.config.hostname))?;
     put(&hosts, &(hosts_text(container, networks) + &links_text(shared, container)?))?;
     put(&resolv_conf, &resolv_conf_text(container, &host_resolver()))
+}
+
+/// Writes the running container's /etc/resolv.conf anew: it is on its first network with names now. Blocking.
+pub(super) fn rewrite_resolv_conf(shared: &Shared, container: &Container) -> Result<()> {
+    let path = shared.config.container_dir(&container.id).join(NAMES[2]);
+    // In place: the container sees this very file.
+    fs_err::write(&path, resolv_conf_text(container, &host_resolver())).map_err(Error::io("write", &path))
 }
 
 fn hosts_text(container: &Container, networks: &Networks) -> String {
@@ -60,24 +67,12 @@ fn hosts_text(container: &Container, networks: &Networks) -> String {
     text
 }
 
-/// Lines for linked containers, which must run: `container[:alias]`, on the default network and on user networks.
+/// Lines for linked containers.
 fn links_text(shared: &Shared, container: &Container) -> Result<String> {
-    let on_default = container.host.links.iter().map(|link| (PREDEFINED[0], link));
-    let on_others = container
-        .requests
-        .iter()
-        .flat_map(|(network, request)| request.links.iter().map(|link| (network.as_str(), link)));
     let mut text = String::new();
-    for (network, link) in on_default.chain(on_others) {
-        let (name, alias) = link.split_once(':').unwrap_or((link, link));
-        let (name, alias) = (name.trim_start_matches('/'), alias.rsplit('/').next().unwrap_or(alias));
-        let other = shared.registry.find(name)?.snapshot();
-        let Some(endpoint) = other.endpoints.get(network).filter(|_| other.state.status.is_running()) else {
-            let message =
-                format!("Cannot link to a non running container: /{} AS /{}/{alias}", other.name, container.name);
-            return Err(Error::Conflict(message));
-        };
-        let _ = writeln!(text, "{}\t{alias} {} {}", endpoint.address, other.id.short(), other.name);
+    for link in links::of(shared, container)? {
+        let (alias, other) = (&link.alias, &link.other);
+        let _ = writeln!(text, "{}\t{alias} {} {}", link.address, other.id.short(), other.name);
     }
     Ok(text)
 }

@@ -11,15 +11,15 @@ use drua_runtime::spec::{
     SeccompMode, Shm,
 };
 use drua_runtime::users;
-use drua_types::{ByteSize, annotations};
+use drua_types::{ByteSize, ForeignShim, annotations};
 
 use super::{
     Config, Container, Device, DeviceLimit, HostConfig, Hull, IpcMode, LogDriver, MountKind, MountPoint, NetworkMode,
-    NsMode, ReadOnlyDepth, Resources, Seccomp, host_files, host_mounts,
+    NsMode, ReadOnlyDepth, Resources, Seccomp, host_files, host_mounts, links,
 };
 use crate::config::EngineConfig;
 use crate::engine::Shared;
-use crate::{Error, Result, layered};
+use crate::{Error, Result, layered, runtimes};
 
 /// Where the shim writes output: Docker's json-file with its limits, or nowhere.
 pub(super) fn output_uri(config: &EngineConfig, container: &Container) -> String {
@@ -56,8 +56,8 @@ fn percent_encoded(bytes: &[u8]) -> String {
     text
 }
 
-/// Makes the bundle directory afresh and writes its `config.json`.
-pub(super) fn write_bundle(shared: &Shared, container: &Container) -> Result<()> {
+/// Makes the bundle directory afresh, with what a shim looks for when it starts.
+pub(super) fn make_bundle(shared: &Shared, container: &Container) -> Result<()> {
     let bundle = shared.config.bundle(&container.id);
     let _ = fs_err::remove_dir_all(&bundle);
     std::fs::DirBuilder::new()
@@ -65,10 +65,19 @@ pub(super) fn write_bundle(shared: &Shared, container: &Container) -> Result<()>
         .mode(0o700)
         .create(bundle.join("rootfs"))
         .map_err(Error::io("create", &bundle))?;
+    let Some(foreign) = runtimes::foreign(shared, container)? else { return Ok(()) };
+    let path = bundle.join(ForeignShim::FILE);
+    let json = serde_json::to_vec(&foreign.pack(&bundle)?);
+    let json = json.map_err(|source| Error::Record { what: "runtime", source })?;
+    fs_err::write(&path, json).map_err(Error::io("write", &path))
+}
+
+/// Writes the bundle's `config.json`.
+pub(super) fn write_spec(shared: &Shared, container: &Container) -> Result<()> {
     let host = HostFacts::read().map_err(|error| Error::Spec(Box::new(error)))?;
     let spec = container_spec(shared, container)?;
     let spec = spec::build(&spec, &host).map_err(|error| Error::Spec(Box::new(error)))?;
-    let path = bundle.join("config.json");
+    let path = shared.config.bundle(&container.id).join("config.json");
     let json = serde_json::to_vec(&spec).map_err(|source| Error::Record { what: "runtime specification", source })?;
     fs_err::write(&path, json).map_err(Error::io("write", &path))
 }
@@ -83,6 +92,11 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
     spec.user = users::resolve(&config.user, &host.group_add, &file("/etc/passwd"), &file("/etc/group"))
         .map_err(|error| Error::Invalid(error.to_string()))?;
     spec.env = environment(config, &spec.user.home);
+    // The container's own variables win.
+    let linked = links::environment(shared, container)?;
+    let own: Vec<String> = std::mem::take(&mut spec.env);
+    let is_own = |variable: &str| own.iter().any(|known| known.split('=').next() == variable.split('=').next());
+    spec.env = linked.into_iter().filter(|variable| !is_own(variable)).chain(own.iter().cloned()).collect();
     spec.cwd = if config.working_dir.is_empty() { "/".to_owned() } else { config.working_dir.clone() };
     spec.tty = config.tty;
     spec.hostname = (!host.uts_host).then(|| config.hostname.clone());
@@ -101,7 +115,9 @@ fn container_spec(shared: &Shared, container: &Container) -> Result<ContainerSpe
     spec.sysctls = sysctls(host);
     spec.ulimits = host.ulimits.iter().map(ulimit).collect();
     spec.resources = resources(&host.resources)?;
-    spec.oom_score_adj = host.oom_score_adj;
+    let foreign = runtimes::foreign(shared, container)?;
+    // Other shims hand their own score down.
+    spec.oom_score_adj = host.oom_score_adj.or(foreign.map(|_| 0));
     spec.no_new_privileges = host.no_new_privileges;
     spec.seccomp = match &host.seccomp {
         Seccomp::Default => SeccompMode::Default,

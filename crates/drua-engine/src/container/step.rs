@@ -115,7 +115,7 @@ impl Engine {
         let result = run.run(step, output, cancel).await;
         run.clean().await;
         let shims = shared.shims.clone();
-        blocking::beside(move || shims.refill());
+        blocking::beside(move || shims.warm());
         result
     }
 }
@@ -210,7 +210,8 @@ fn prepare(shared: &Shared, id: ContainerId, step: Step, endpoints: &Endpoints) 
     crate::lock(endpoints).clone_from(&attached.endpoints);
     container.endpoints = attached.endpoints;
     host_files::write(shared, &container)?;
-    spec::write_bundle(shared, &container)?;
+    spec::make_bundle(shared, &container)?;
+    spec::write_spec(shared, &container)?;
     let lower: Vec<String> = step.lowers.iter().map(|layer| layer.display().to_string()).collect();
     Ok(CreateTask {
         terminal: false,

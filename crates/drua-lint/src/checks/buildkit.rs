@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use drua_dockerfile::{CommandLine, Glob, Instruction, Kind, Pair, Source, Span, Transfer, Warning};
 
 use crate::input::Input;
-use crate::report::{Edit, Safety, Sink, insert, replace};
+use crate::report::{Edit, Safety, Sink, replace};
 use crate::unit::{Base, Step, View, first_line};
 
 pub(super) fn check(view: &View<'_>, input: &Input<'_>, sink: &mut Sink<'_>) {
@@ -224,10 +224,10 @@ fn descriptions(view: &View<'_>, sink: &mut Sink<'_>) {
 fn instruction(view: &View<'_>, step: &Step<'_>, sink: &mut Sink<'_>) {
     let instruction = step.instruction;
     match &instruction.kind {
-        Kind::Cmd(CommandLine::Shell(word)) | Kind::Entrypoint(CommandLine::Shell(word)) => {
-            if !step.shell.explicit && !word.text.is_empty() {
-                json_arguments(step, word, sink);
-            }
+        Kind::Cmd(CommandLine::Shell(word)) | Kind::Entrypoint(CommandLine::Shell(word))
+            if !step.shell.explicit && !word.text.is_empty() =>
+        {
+            json_arguments(step, word, sink);
         }
         Kind::Maintainer(name) => maintainer(instruction, name, sink),
         Kind::Env(pairs) => {
@@ -255,7 +255,7 @@ fn json_arguments(step: &Step<'_>, word: &drua_dockerfile::Word, sink: &mut Sink
         format!("JSON arguments recommended for {keyword} to prevent unintended behavior related to OS signals");
     let found = sink.add("JSONArgsRecommended", word.span, message);
     found.help("the shell that runs this does not pass SIGTERM on: `docker stop` waits ten seconds and kills");
-    let plain = step.script.as_ref().and_then(|script| plain_words(script));
+    let plain = step.script.as_ref().and_then(plain_words);
     if let Some(words) = plain {
         let list: Vec<String> = words.iter().map(|word| serde_json::Value::from(word.as_str()).to_string()).collect();
         let edits = vec![replace(word.span, format!("[{}]", list.join(", ")))];
@@ -414,9 +414,4 @@ fn is_absolute_workdir(step: &Step<'_>) -> bool {
     let Kind::Workdir(path) = &step.instruction.kind else { return false };
     let text = path.text.trim_matches('"');
     text.starts_with('/') || text.starts_with('\\') || text.as_bytes().get(1) == Some(&b':')
-}
-
-#[allow(dead_code, reason = "shared with other checks")]
-pub(super) fn insert_before(view: &View<'_>, span: Span, text: &str) -> Edit {
-    insert(whole_lines(view, span).start, text)
 }

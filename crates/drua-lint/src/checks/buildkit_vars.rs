@@ -1,6 +1,7 @@
 //! BuildKit's checks about variables.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use drua_dockerfile::{Instruction, Kind, Source, Word, nearest};
 
@@ -41,7 +42,7 @@ fn from(view: &View<'_>, index: usize, sink: &mut Sink<'_>) {
             undeclared = true;
             let mut message = format!("FROM argument '{name}' is not declared");
             if let Some(near) = nearest(&name, names.clone()) {
-                message.push_str(&format!(" (did you mean {near}?)"));
+                let _ = write!(message, " (did you mean {near}?)");
             }
             let help = "FROM sees the ARGs that stand before the first FROM, and no others";
             sink.add("UndefinedArgInFrom", word.span, message).help(help);
@@ -122,7 +123,7 @@ fn in_stage(view: &View<'_>, index: usize, sink: &mut Sink<'_>) {
                 let is_global = view.globals.contains_key(&name);
                 let mut message = format!("Usage of undefined variable '${name}'");
                 if let Some(near) = &near {
-                    message.push_str(&format!(" (did you mean ${near}?)"));
+                    let _ = write!(message, " (did you mean ${near}?)");
                 }
                 let found = sink.add("UndefinedVar", word.span, message);
                 if is_global {

@@ -2,14 +2,49 @@
 
 mod buildkit;
 mod buildkit_vars;
+mod compose;
+mod context;
+mod hadolint;
+mod images;
+mod labels;
+mod packages;
+mod practice;
+mod project;
+mod shell;
 
+use crate::compose::ComposeView;
 use crate::input::Input;
-use crate::report::Sink;
+use crate::report::{Diagnostic, Sink};
 use crate::unit::View;
 
 /// Everything about one Dockerfile.
 pub(crate) fn dockerfile(view: &View<'_>, input: &Input<'_>, sink: &mut Sink<'_>) {
     buildkit(view, input, sink);
+    hadolint::check(view, input, sink);
+    labels::check(view, input, sink);
+    for step in &view.steps {
+        if let Some(run) = packages::Run::new(view, step) {
+            packages::check(&run, sink);
+            packages::commands(&run, sink);
+            shell::check(&run, sink);
+        }
+    }
+    packages::downloaders(view, sink);
+    images::check(view, input, sink);
+    images::wasm(view, sink);
+    practice::check(view, sink);
+    context::check(view, sink);
+}
+
+/// Everything about the ignore file of a Dockerfile.
+pub(crate) fn ignore_file(view: &View<'_>) -> Vec<Diagnostic> {
+    context::ignore_file(view)
+}
+
+/// Everything about a compose file, by itself and with the Dockerfiles that it builds.
+pub(crate) fn compose(compose: &ComposeView<'_>, views: &[View<'_>], input: &Input<'_>, sink: &mut Sink<'_>) {
+    compose::check(compose, input, sink);
+    project::check(compose, views, input, sink);
 }
 
 /// BuildKit's checks alone.

@@ -153,8 +153,11 @@ impl<'t> Parser<'t> {
             let before = self.at;
             let pipeline = self.pipeline();
             let (operator, at) = self.operator();
-            if !pipeline.commands.is_empty() {
+            let is_empty = pipeline.commands.is_empty();
+            if !is_empty {
                 list.entries.push(Entry { pipeline, operator, at });
+            } else if self.at > before {
+                self.slip("SC1072", before, self.at, "there is no command in front of this");
             }
             if self.at == before {
                 // An operator without a command, or a character that begins none.

@@ -7,7 +7,7 @@ use super::parse::Parser;
 
 /// What ends a word that is not quoted.
 fn ends_word(c: char) -> bool {
-    c.is_whitespace() || matches!(c, ';' | '|' | '&' | '<' | '>' | '(' | ')')
+    matches!(c, ' ' | '\t' | '\r' | '\n' | '\u{b}' | '\u{c}' | ';' | '|' | '&' | '<' | '>' | '(' | ')')
 }
 
 impl Parser<'_> {
@@ -24,7 +24,7 @@ impl Parser<'_> {
                 '"' => self.double(&mut word),
                 '$' => self.dollar(&mut word, false),
                 '`' => self.backticks(&mut word, false),
-                '<' | '>' if self.bash && self.rest()[1..].starts_with('(') => self.process(&mut word),
+                '<' | '>' if self.rest()[1..].starts_with('(') => self.process(&mut word),
                 // Patterns of bash: @(a|b).
                 '(' if self.bash && word.text.ends_with(['@', '?', '*', '+', '!']) => self.extended(&mut word),
                 c if ends_word(c) => break,

@@ -3,7 +3,7 @@
 use drua_lint::{Build, Config, ContextFile, Date, Input, KnownImage, Level, Report, Rule, Text, rules};
 
 /// An example's files: the first is the Dockerfile or the compose file, others begin with `=== path`.
-fn files(example: &str, first: &str) -> Vec<(String, String)> {
+pub(crate) fn files(example: &str, first: &str) -> Vec<(String, String)> {
     let mut files = vec![(first.to_owned(), String::new())];
     for line in example.split_inclusive('\n') {
         match line.strip_prefix("=== ") {

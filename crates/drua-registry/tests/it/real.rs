@@ -134,6 +134,33 @@ fn referrers_fall_back_to_a_tag() {
 }
 
 #[test]
+fn a_referrer_is_listed_where_the_registry_keeps_no_list() {
+    let Some(server) = server(Setup::default()) else { return };
+    let repository = repository(settings(), &server, "a/b", Credentials::Anonymous);
+    let config = source(b"{}".to_vec());
+    upload(&repository, &config, &[]);
+    let subject = Digest::of(b"an image");
+    let manifest = |kind: &str| {
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","artifactType":"{kind}",
+                "config":{{"mediaType":"x","digest":"{}","size":2}},"layers":[],
+                "subject":{{"mediaType":"{OCI_MANIFEST}","digest":"{subject}","size":8}}}}"#,
+            config.digest
+        )
+    };
+    run(async {
+        for kind in ["sig", "sbom", "sig"] {
+            let bytes = manifest(kind);
+            let digest = Digest::of(bytes.as_bytes());
+            repository.put_manifest(digest.as_str(), OCI_MANIFEST, bytes.into()).await.unwrap();
+        }
+        let found = repository.referrers(&subject, None).await.unwrap();
+        let kinds: Vec<_> = found.iter().filter_map(|entry| entry.artifact_type.as_deref()).collect();
+        assert_eq!(kinds, ["sig", "sbom"], "each once");
+    });
+}
+
+#[test]
 fn passwords_are_checked() {
     let Some(server) = server(Setup { password: true, tls: false }) else { return };
     let blob = source(noise(10));

@@ -30,6 +30,19 @@ pub(crate) async fn check(engine: Engine, call: Call) -> Reply {
     .await
 }
 
+/// `GET /drua/v1/images/module?name=hello:1`: the WebAssembly module or component that an image runs, as it is.
+pub(crate) async fn module(engine: Engine, call: Call) -> Reply {
+    let name = call.query.get("name").ok_or_else(|| Failure::invalid("name is missing"))?.to_owned();
+    let mut file = blocking(move || Ok(engine.wasm_module(&name)?)).await?;
+    let (response, mut sender) = http::stream("application/wasm");
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = std::io::copy(&mut file, &mut sender) {
+            sender.abort(error);
+        }
+    });
+    Ok(response)
+}
+
 fn name(call: &Call) -> Result<ImageRef, Failure> {
     call.query.get("name").ok_or_else(|| Failure::invalid("name is missing"))?.parse().map_err(Failure::invalid)
 }

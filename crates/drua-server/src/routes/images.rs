@@ -17,6 +17,10 @@ use crate::wire;
 
 /// Inspect, history, save and load name a platform as OCI's JSON object; some clients send plain text all the same.
 pub(super) fn platform(query: &Query) -> Result<Option<Platform>, Failure> {
+    query.get("platform").map(parse_platform).transpose()
+}
+
+fn parse_platform(text: &str) -> Result<Platform, Failure> {
     #[derive(Deserialize)]
     struct Wire {
         os: String,
@@ -24,13 +28,12 @@ pub(super) fn platform(query: &Query) -> Result<Option<Platform>, Failure> {
         #[serde(default)]
         variant: String,
     }
-    let Some(text) = query.get("platform") else { return Ok(None) };
     if text.starts_with('{') {
         let wire: Wire =
             serde_json::from_str(text).map_err(|error| Failure::invalid(format!("invalid platform: {error}")))?;
-        return Ok(Some(Platform::new(&wire.os, &wire.architecture, Some(&wire.variant))));
+        return Ok(Platform::new(&wire.os, &wire.architecture, Some(&wire.variant)));
     }
-    text.parse().map(Some).map_err(Failure::invalid)
+    text.parse().map_err(Failure::invalid)
 }
 
 pub(crate) async fn list(engine: Engine, call: Call) -> Reply {
@@ -190,6 +193,12 @@ fn removed_json(removed: &[Removed]) -> Vec<Value> {
 
 pub(crate) async fn remove(engine: Engine, name: String, call: Call) -> Reply {
     let force = if call.query.flag("force") { Force::Yes } else { Force::No };
+    let platforms: Vec<Platform> =
+        call.query.all("platforms").iter().map(|text| parse_platform(text)).collect::<Result<_, _>>()?;
+    if !platforms.is_empty() {
+        let removed = blocking(move || Ok(engine.remove_platforms(&name, &platforms)?)).await?;
+        return http::json(&removed_json(&removed));
+    }
     let removed = blocking(move || Ok(engine.remove_image(&name, force)?)).await?;
     http::json(&removed_json(&removed))
 }
@@ -215,23 +224,31 @@ pub(crate) async fn create(engine: Engine, call: Call) -> Reply {
     }
     match call.query.get("fromSrc") {
         Some("-") => import(engine, call).await,
-        Some(_) => Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "importing from a URL is not supported yet")),
+        Some(url) => {
+            let url = url.to_owned();
+            let import = import_options(&call, &format!("Imported from {url}"))?;
+            super::registry::import(engine, url, import).await
+        }
         None => Err(Failure::invalid("either fromImage or fromSrc is needed")),
     }
 }
 
-async fn import(engine: Engine, call: Call) -> Reply {
+fn import_options(call: &Call, message: &str) -> Result<Import, Failure> {
     let name: Option<ImageRef> = match (call.query.get("repo"), call.query.get("tag")) {
         (None, _) => None,
         (Some(repo), None) => Some(repo.parse().map_err(Failure::invalid)?),
         (Some(repo), Some(tag)) => Some(format!("{repo}:{tag}").parse().map_err(Failure::invalid)?),
     };
-    let import = Import {
+    Ok(Import {
         name,
-        message: call.query.get("message").unwrap_or("Imported from -").to_owned(),
+        message: call.query.get("message").unwrap_or(message).to_owned(),
         changes: call.query.all("changes"),
         platform: platform(&call.query)?,
-    };
+    })
+}
+
+async fn import(engine: Engine, call: Call) -> Reply {
+    let import = import_options(&call, "Imported from -")?;
     let mut body = call.into_reader();
     let id = blocking(move || Ok(engine.import_image(&mut body, import)?)).await?;
     let (response, sender) = http::stream("application/json");

@@ -8,6 +8,7 @@ pub(crate) mod exec;
 pub(crate) mod extras;
 pub(crate) mod files;
 mod hijack;
+pub(crate) mod image_contents;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod networks;

@@ -1,6 +1,9 @@
 //! Pull, push, search, `/auth` and `/distribution`: what talks to registries, and Docker's JSON stream of its progress.
 
-use drua_engine::{BlobStep, Credentials, Engine, LayerStep, PullEvent, PullImage, PushEvent, PushImage, SearchResult};
+use drua_engine::{
+    BlobStep, Credentials, Engine, ImportEvent, LayerStep, PullEvent, PullImage, PushEvent, PushImage, SearchResult,
+};
+use drua_store::Import;
 use drua_types::{Digest, ImageRef, Platform, error_chain};
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -57,6 +60,25 @@ pub(crate) async fn push(engine: Engine, name: String, call: &Call) -> Reply {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let work = async move { engine.push(request, sender).await };
     stream(work, receiver, push_lines).await
+}
+
+/// `POST /images/create?fromSrc=http://…`.
+pub(crate) async fn import(engine: Engine, url: String, import: Import) -> Reply {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let work = async move { engine.import_from_url(&url, import, sender).await };
+    stream(work, receiver, |event| vec![import_line(event)]).await
+}
+
+fn import_line(event: ImportEvent) -> Value {
+    match event {
+        ImportEvent::From { url } => json!({ "status": format!("Downloading from {url}") }),
+        ImportEvent::Downloading { current, total } => {
+            let mut line = amount("", "Importing", current, total);
+            line.as_object_mut().map(|line| line.remove("id"));
+            line
+        }
+        ImportEvent::Done(id) => json!({ "status": id }),
+    }
 }
 
 /// Answers with a status as long as nothing has happened, then with a stream of what does. A client that goes away cancels
@@ -150,6 +172,7 @@ fn push_lines(event: PushEvent) -> Vec<Value> {
         }
         PushEvent::Blob { id, step } => vec![match step {
             BlobStep::Preparing => plain(&id, "Preparing"),
+            BlobStep::Compressing { current, total } => amount(&id, "Compressing", current, total),
             BlobStep::Pushing { current, total } => amount(&id, "Pushing", current, total),
             BlobStep::Pushed => plain(&id, "Pushed"),
             BlobStep::Exists => plain(&id, "Layer already exists"),

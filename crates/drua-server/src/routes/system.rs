@@ -2,7 +2,7 @@
 
 use drua_api::models::{Actor, Event as WireEvent};
 use drua_api::{API_VERSION, MIN_API_VERSION};
-use drua_engine::{Engine, Event, Scope, Status};
+use drua_engine::{Engine, Event, Scope, Settings, Status};
 use drua_types::Platform;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, HeaderValue, PRAGMA};
@@ -16,6 +16,15 @@ use crate::http::{self, Body, Call, Reply};
 use crate::wire;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Which source it was built of, and when: what the environment of the build says.
+const COMMIT: &str = match option_env!("DRUA_BUILD_COMMIT") {
+    Some(commit) => commit,
+    None => "",
+};
+const BUILD_TIME: &str = match option_env!("DRUA_BUILD_TIME") {
+    Some(time) => time,
+    None => "",
+};
 /// The names of the runtimes, so that users can discover them.
 const RUNTIMES: [&str; 5] =
     ["drua", "io.containerd.runc.v2", "io.containerd.wasmtime.v1", "io.containerd.wasmedge.v1", "runc"];
@@ -49,9 +58,9 @@ pub(crate) fn version() -> Reply {
                     "ApiVersion": API_VERSION,
                     "MinAPIVersion": MIN_API_VERSION,
                     "Arch": architecture(),
-                    "BuildTime": "",
+                    "BuildTime": BUILD_TIME,
                     "Experimental": "false",
-                    "GitCommit": "",
+                    "GitCommit": COMMIT,
                     "GoVersion": "none (Rust)",
                     "KernelVersion": kernel(),
                     "Os": "linux",
@@ -61,13 +70,56 @@ pub(crate) fn version() -> Reply {
         "Version": VERSION,
         "ApiVersion": API_VERSION,
         "MinAPIVersion": MIN_API_VERSION,
-        "GitCommit": "",
+        "GitCommit": COMMIT,
         "GoVersion": "none (Rust)",
         "Os": "linux",
         "Arch": architecture(),
         "KernelVersion": kernel(),
-        "BuildTime": "",
+        "BuildTime": BUILD_TIME,
     }))
+}
+
+/// What this host cannot do, and what to do about it.
+fn warnings(kernel: &wire::create::Kernel, v2: bool) -> Value {
+    let on = if v2 {
+        "enable the controller in /sys/fs/cgroup/cgroup.subtree_control"
+    } else {
+        "boot with systemd.unified_cgroup_hierarchy=1 for cgroups v2"
+    };
+    let missing = [
+        (kernel.swap_limit, "No swap limit support", "boot with swapaccount=1"),
+        (kernel.cpu_shares, "No cpu shares support", on),
+        (kernel.cpu_quota, "No cpu cfs quota support", on),
+        (kernel.cpuset, "No cpuset support", on),
+        (kernel.pids, "No pids limit support", on),
+    ];
+    let said = missing.iter().filter(|(there, ..)| !there).map(|(_, what, how)| format!("WARNING: {what}: {how}"));
+    let forwarding = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|on| on.trim() == "0");
+    let forwarding = forwarding.then(|| {
+        "WARNING: IPv4 forwarding is disabled, so containers do not reach other hosts: sysctl -w net.ipv4.ip_forward=1"
+            .to_owned()
+    });
+    let said: Vec<String> = said.chain(forwarding).collect();
+    if said.is_empty() { Value::Null } else { json!(said) }
+}
+
+/// drua's own runtimes, shims on PATH, and what the configuration adds; a later one hides an earlier one.
+fn runtimes(settings: &Settings) -> serde_json::Map<String, Value> {
+    let own = RUNTIMES.iter().map(|name| ((*name).to_owned(), json!({ "path": "drua" })));
+    let installed = drua_engine::installed_shims().into_iter().filter(|(name, _)| !name.contains(".wasm"));
+    let installed = installed.map(|(name, path)| (name, json!({ "path": path })));
+    let configured = settings.runtimes.iter().map(|(name, runtime)| {
+        let mut shown = serde_json::Map::new();
+        if runtime.shim.is_empty() {
+            shown.insert("path".to_owned(), json!(runtime.path));
+            shown.insert("runtimeArgs".to_owned(), json!(runtime.args));
+        } else {
+            shown.insert("runtimeType".to_owned(), json!(runtime.shim));
+            shown.insert("options".to_owned(), json!(runtime.options));
+        }
+        (name.clone(), Value::Object(shown))
+    });
+    own.chain(installed).chain(configured).collect()
 }
 
 pub(crate) async fn info(engine: &Engine) -> Reply {
@@ -79,8 +131,6 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
     let uname = rustix::system::uname();
     let memory = meminfo("MemTotal:");
     let v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    let runtimes: serde_json::Map<String, Value> =
-        RUNTIMES.iter().map(|name| ((*name).to_owned(), json!({ "path": "drua" }))).collect();
     let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let os_field = |key: &str| {
         let line = os.lines().find_map(|line| line.strip_prefix(key));
@@ -89,6 +139,7 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
     let security = ["name=seccomp,profile=builtin", "name=cgroupns"];
     let kernel_limits = wire::create::Kernel::read();
     let settings = engine.settings();
+    let runtimes = runtimes(&settings);
     let mut info = json!({
         "ID": engine.config().data_root.display().to_string(),
         "Containers": containers.len(),
@@ -154,7 +205,7 @@ pub(crate) async fn info(engine: &Engine) -> Reply {
         "SecurityOptions": security,
         "FirewallBackend": { "Driver": "nftables" },
         "CDISpecDirs": null,
-        "Warnings": null,
+        "Warnings": warnings(&kernel_limits, v2),
     });
     if let (Value::Object(info), Value::Object(rest)) = (&mut info, rest) {
         info.extend(rest);
@@ -317,7 +368,7 @@ pub(crate) async fn disk_usage(engine: Engine) -> Reply {
 }
 
 /// Bytes of all files below a directory, hard links counted each time.
-fn tree_size(dir: &std::path::Path) -> u64 {
+pub(super) fn tree_size(dir: &std::path::Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => tree_size(&entry.path()),

@@ -63,9 +63,17 @@ pub(crate) async fn prune(engine: Engine, call: Call) -> Reply {
         let unused =
             |volume: &std::sync::Arc<Volume>| (all || Engine::is_anonymous(volume)) && filters.labels(&volume.labels);
         let candidates = engine.volumes().into_iter().filter(unused);
-        let removed = candidates.filter(|volume| engine.remove_volume(volume.name.as_str(), false).is_ok());
-        Ok(removed.map(|volume| volume.name.to_string()).collect::<Vec<_>>())
+        let mut deleted = (Vec::new(), 0);
+        for volume in candidates {
+            let size = super::system::tree_size(&volume.mountpoint);
+            // One that is in use stays, and so does one that somebody else has just removed.
+            if engine.remove_volume(volume.name.as_str(), false).is_ok() {
+                deleted.0.push(volume.name.to_string());
+                deleted.1 += size;
+            }
+        }
+        Ok(deleted)
     })
     .await?;
-    http::json(&json!({ "VolumesDeleted": deleted, "SpaceReclaimed": 0 }))
+    http::json(&json!({ "VolumesDeleted": deleted.0, "SpaceReclaimed": deleted.1 }))
 }

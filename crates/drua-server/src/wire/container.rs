@@ -85,11 +85,11 @@ fn endpoint(container: &Container, name: &str) -> Value {
     let text = |value: Option<String>| value.unwrap_or_default();
     json!({
         "IPAMConfig": if ipam.is_empty() { Value::Null } else { json!(ipam) },
-        "Links": null,
+        "Links": if request.links.is_empty() { Value::Null } else { json!(request.links) },
         "Aliases": if request.aliases.is_empty() { Value::Null } else { json!(request.aliases) },
         "MacAddress": text(live.map(|endpoint| endpoint.mac.clone())),
-        "DriverOpts": null,
-        "GwPriority": 0,
+        "DriverOpts": request.ifname.map(|name| json!({ "com.docker.network.endpoint.ifname": name })),
+        "GwPriority": request.gw_priority,
         "NetworkID": text(request.network.map(|id| id.to_string())),
         "EndpointID": text(live.map(|endpoint| endpoint.id.to_string())),
         "Gateway": text(live.and_then(|endpoint| endpoint.gateway).map(|gateway| gateway.to_string())),

@@ -10,6 +10,7 @@ mod exec;
 mod lines;
 mod log;
 mod output;
+mod relay;
 mod sink;
 mod stdin;
 mod uri;
@@ -34,6 +35,7 @@ pub(crate) use attach::ExecWirings;
 pub(crate) use exec::ExecIo;
 use log::Log;
 use output::Output;
+pub(crate) use relay::{Feed, Relay, their_log};
 use sink::Sink;
 use stdin::{Device, Input, InputSender};
 use uri::{Source, Target, UriError};
@@ -140,21 +142,7 @@ impl Plan {
     /// Opens the log or the FIFOs, and pipes for a container without a terminal. Needs no privilege beyond theirs.
     pub(crate) fn prepare(request: IoRequest<'_>) -> Result<(Self, Stdio), IoError> {
         let source = Source::parse(request.stdin)?;
-        let targets = Target::parse_pair(request.stdout, request.stderr)?;
-        let mut log = None;
-        let mut sink = |target| match target {
-            Target::Discard => Ok(Sink::Discard),
-            Target::Path(path) => Sink::open(&path),
-            Target::Log(target) => {
-                if log.is_none() {
-                    let path = target.path.clone();
-                    log = Some(Log::open(target).map_err(|err| IoError::Log { path, err })?);
-                }
-                Ok(Sink::Log)
-            }
-        };
-        let [stdout, stderr] = targets;
-        let sinks = [sink(stdout)?, sink(stderr)?];
+        let (sinks, log) = open_sinks(request)?;
         let (pipes, stdio) = match request.terminal {
             true => (None, Stdio::Terminal),
             false => Pipes::new(&source).map(|(pipes, stdio)| (Some(pipes), stdio))?,
@@ -249,6 +237,11 @@ impl Control {
 }
 
 impl Drain {
+    /// One more task that ends with the output.
+    pub(crate) fn accompany(&mut self, task: JoinHandle<()>) {
+        self.feeding.push(task);
+    }
+
     /// After the container's process has ended: returns when all output is stored.
     pub(crate) async fn finish(self) {
         // Fails only when the task is gone, which the next line notices.
@@ -270,6 +263,24 @@ impl Attach {
             tracing::error!(%error, "the attach task failed");
         }
     }
+}
+
+/// Opens where output goes; both streams share one log.
+fn open_sinks(request: IoRequest<'_>) -> Result<([Sink; 2], Option<Log>), IoError> {
+    let mut log = None;
+    let mut sink = |target| match target {
+        Target::Discard => Ok(Sink::Discard),
+        Target::Path(path) => Sink::open(&path),
+        Target::Log(target) => {
+            if log.is_none() {
+                let path = target.path.clone();
+                log = Some(Log::open(target).map_err(|err| IoError::Log { path, err })?);
+            }
+            Ok(Sink::Log)
+        }
+    };
+    let [stdout, stderr] = Target::parse_pair(request.stdout, request.stderr)?;
+    Ok(([sink(stdout)?, sink(stderr)?], log))
 }
 
 fn failed<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> IoError {

@@ -42,6 +42,8 @@ pub(crate) struct Output {
     exited: oneshot::Receiver<()>,
     /// Brings the streams of a process that does not run yet; clients can register before.
     opening: Option<oneshot::Receiver<Streams>>,
+    /// How long a stream may stay silent after the exit before it is given up.
+    quiet: Duration,
 }
 
 /// Standard output and error; a terminal is the former.
@@ -82,7 +84,7 @@ impl Output {
         registrations: mpsc::Receiver<Registration>,
         exited: oneshot::Receiver<()>,
     ) -> Self {
-        Self { streams, sinks, log, clients: Vec::new(), registrations, exited, opening: None }
+        Self { streams, sinks, log, clients: Vec::new(), registrations, exited, opening: None, quiet: QUIET }
     }
 
     /// An owner of streams that `opening` brings once the process runs. Until then clients register; when it is dropped
@@ -94,7 +96,13 @@ impl Output {
         exited: oneshot::Receiver<()>,
     ) -> Self {
         let streams = [None, None];
-        Self { streams, sinks, log: None, clients: Vec::new(), registrations, exited, opening: Some(opening) }
+        let (clients, opening) = (Vec::new(), Some(opening));
+        Self { streams, sinks, log: None, clients, registrations, exited, opening, quiet: QUIET }
+    }
+
+    /// Waits for the end of each stream for as long as it waits at all: somebody else copies into them and may be slow.
+    pub(crate) fn patient(self) -> Self {
+        Self { quiet: DRAIN, ..self }
     }
 
     /// Runs until the last byte is in the log and in the clients' queues.
@@ -113,7 +121,7 @@ impl Output {
                 Wake::Registered(registration) => self.register(registration),
                 Wake::Opened(streams) => self.streams = streams,
                 Wake::Exited => {
-                    end.get_or_insert_with(Drain::new);
+                    end.get_or_insert_with(|| Drain::new(self.quiet));
                 }
                 Wake::GivenUp => {
                     tracing::warn!("a process outside the container still holds its output; closing it");
@@ -189,12 +197,13 @@ impl Output {
 struct Drain {
     exited_at: Instant,
     heard_at: Instant,
+    quiet: Duration,
 }
 
 impl Drain {
-    fn new() -> Self {
+    fn new(quiet: Duration) -> Self {
         let now = Instant::now();
-        Self { exited_at: now, heard_at: now }
+        Self { exited_at: now, heard_at: now, quiet }
     }
 
     fn heard(&mut self) {
@@ -202,7 +211,7 @@ impl Drain {
     }
 
     fn deadline(&self) -> Instant {
-        (self.heard_at + QUIET).min(self.exited_at + DRAIN)
+        (self.heard_at + self.quiet).min(self.exited_at + DRAIN)
     }
 }
 

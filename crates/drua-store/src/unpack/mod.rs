@@ -128,7 +128,7 @@ pub(crate) fn unpack(
     budget: &Budget,
 ) -> Result<Unpacked, ApplyError> {
     let lowers = match below {
-        Below::Here(lowers) => lowers.iter().map(|path| open_root(path)).collect::<Result<_, _>>()?,
+        Below::Here(lowers) => lowers.iter().map(|path| parents::Lower::open(path)).collect::<Result<_, _>>()?,
         Below::Later => Vec::new(),
     };
     let mut unpacker = Unpacker {
@@ -158,7 +158,7 @@ pub(crate) fn unpack(
 
 struct Unpacker {
     root: Root,
-    lowers: Vec<Root>,
+    lowers: Vec<parents::Lower>,
     /// The directory of the last entry: neighbors in a tar are neighbors on disk.
     parent: Option<(PathBuf, OwnedFd)>,
     /// Their times are set last, since creating what is in them changes them.

@@ -4,7 +4,8 @@
 //! leads to. Unpacked beside each other, as here, such a layer would put an empty `lib` of mode 0755 over the real one.
 //! So what is missing is looked up in the layers below and made alike: same owner and mode, or the link is followed.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -148,10 +149,54 @@ impl Unpacker {
     }
 }
 
+/// A layer below. Remembers what it has not: an image of many layers asks each of them for the same directories.
+pub(super) struct Lower {
+    root: Root,
+    absent: RefCell<HashSet<PathBuf>>,
+}
+
+impl Lower {
+    pub(super) fn open(path: &Path) -> Result<Self, ApplyError> {
+        Ok(Self { root: open_root(path)?, absent: RefCell::default() })
+    }
+
+    /// As [`look_up`].
+    fn look_up(&self, path: &Path) -> io::Result<Option<(OwnedFd, Stat)>> {
+        if path.ancestors().any(|ancestor| self.absent.borrow().contains(ancestor)) {
+            return Ok(None);
+        }
+        let found = look_up(&self.root, path)?;
+        if found.is_none() {
+            // The topmost that is not there stands for everything below it.
+            let mut missing = path;
+            for ancestor in path.ancestors().skip(1).filter(|ancestor| !ancestor.as_os_str().is_empty()) {
+                if look_up(&self.root, ancestor)?.is_some() {
+                    break;
+                }
+                missing = ancestor;
+            }
+            self.absent.borrow_mut().insert(missing.to_owned());
+        }
+        Ok(found)
+    }
+
+    /// Whether it hides everything that layers below it have under `dir`: some ancestor is opaque, or no directory.
+    fn hides(&self, dir: &Path) -> bool {
+        dir.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()).any(|ancestor| {
+            match self.look_up(ancestor) {
+                Ok(Some((_, stat))) => {
+                    FileType::from_raw_mode(stat.st_mode) != FileType::Directory || is_opaque(&self.root, ancestor)
+                }
+                Ok(None) | Err(_) => false,
+            }
+        })
+    }
+}
+
 /// What the layers below show at `path`, whose directory is `parent`.
-fn find_below(lowers: &[Root], path: &Path, parent: &Path) -> io::Result<Found> {
+fn find_below(lowers: &[Lower], path: &Path, parent: &Path) -> io::Result<Found> {
     for lower in lowers {
-        match look_up(lower, path)? {
+        match lower.look_up(path)? {
             Some((fd, stat)) => {
                 return match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => Ok(Found::LowerDirectory(Box::new(stat))),
@@ -159,7 +204,7 @@ fn find_below(lowers: &[Root], path: &Path, parent: &Path) -> io::Result<Found> 
                     _ => Ok(Found::Nothing),
                 };
             }
-            None if hides(lower, parent) => return Ok(Found::Nothing),
+            None if lower.hides(parent) => return Ok(Found::Nothing),
             None => {}
         }
     }
@@ -181,7 +226,7 @@ pub(crate) fn settle(target: &Path, lowers: &[PathBuf], implied: &BTreeSet<PathB
         return Ok(Settled::Done);
     }
     let root = open_root(target)?;
-    let lowers = lowers.iter().map(|path| open_root(path)).collect::<Result<Vec<_>, _>>()?;
+    let lowers = lowers.iter().map(|path| Lower::open(path)).collect::<Result<Vec<_>, _>>()?;
     // Deepest first: a directory's time is set after everything in it.
     for path in implied.iter().rev() {
         let parent = path.parent().unwrap_or(Path::new(""));
@@ -233,16 +278,6 @@ fn read_link(link: &OwnedFd) -> std::io::Result<PathBuf> {
     use std::os::unix::ffi::OsStringExt as _;
     let target = rustix::fs::readlinkat(link, "", Vec::new())?;
     Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
-}
-
-/// Whether a layer hides everything that layers below it have under `dir`: some ancestor is opaque, or no directory.
-fn hides(layer: &Root, dir: &Path) -> bool {
-    dir.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()).any(|ancestor| match look_up(layer, ancestor) {
-        Ok(Some((_, stat))) => {
-            FileType::from_raw_mode(stat.st_mode) != FileType::Directory || is_opaque(layer, ancestor)
-        }
-        Ok(None) | Err(_) => false,
-    })
 }
 
 fn is_opaque(layer: &Root, dir: &Path) -> bool {

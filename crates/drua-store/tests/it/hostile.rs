@@ -134,6 +134,33 @@ fn limits_hold() {
 }
 
 #[test]
+fn what_is_out_of_all_proportion_is_refused() {
+    let limits = Limits { free_bytes: 1 << 20, ratio: 200, ..Limits::default() };
+    let zeros = Tar::new().file("zeros", &"\0".repeat(64 << 20)).end();
+    for (squeezed, zeros) in
+        [(gzip(&zeros), true), (crate::fixture::zstd(&zeros), true), (gzip(&layer("x", "")), false)]
+    {
+        let diff_id =
+            if zeros { drua_types::Digest::of(b"never computed") } else { drua_types::Digest::of(&layer("x", "")) };
+        let mut oci = Oci::default();
+        let mut config = crate::fixture::host_config();
+        config["rootfs"] = serde_json::json!({"type": "layers", "diff_ids": [diff_id]});
+        let descriptor = oci.manifest(vec![squeezed], config);
+        oci.name(descriptor, "x:1");
+        let scratch = Scratch::with(limits);
+        match scratch.load(&oci.archive()) {
+            Ok(_) => assert!(!zeros),
+            Err(error) => {
+                let text = drua_types::error_chain(&error);
+                assert!(zeros && text.contains("as decompression bombs do"), "{text}");
+                assert_eq!(error.kind(), ErrorKind::Invalid);
+                scratch.assert_empty();
+            }
+        }
+    }
+}
+
+#[test]
 fn ids_that_overflow_are_refused() {
     for id in ["4294967296", "4294967295", "18446744073709551616", "-1"] {
         refused(Tar::new().pax(&[("uid", id.as_bytes())]).file("x", "").end(), "bad user id");

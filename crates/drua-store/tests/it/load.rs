@@ -2,7 +2,9 @@ use drua_store::{LoadEvent, Store};
 use drua_types::{Classify as _, Digest, ErrorKind, Platform};
 use serde_json::json;
 
-use crate::fixture::{CONFIG, INDEX, MANIFEST, Oci, Scratch, Tar, gzip, host_config, layer, names, real_image, zstd};
+use crate::fixture::{
+    CONFIG, INDEX, LAYER, MANIFEST, Oci, Scratch, Tar, gzip, host_config, layer, names, real_image, zstd,
+};
 
 #[test]
 fn busybox_comes_in_with_everything() {
@@ -29,10 +31,11 @@ fn busybox_comes_in_with_everything() {
 #[test]
 fn every_compression_inside_and_outside() {
     let plain = layer("hello", "text");
-    for (outer, inner) in [("plain", "gzip"), ("gzip", "zstd"), ("zstd", "plain")] {
+    for (outer, inner) in [("plain", "gzip"), ("gzip", "zstd"), ("zstd", "xz"), ("xz", "bzip2"), ("bzip2", "plain")] {
         let squeeze = |how: &str, bytes: &[u8]| match how {
             "gzip" => gzip(bytes),
             "zstd" => zstd(bytes),
+            "xz" | "bzip2" => squeezed_by(how, bytes),
             _ => bytes.to_vec(),
         };
         let mut oci = Oci::default();
@@ -45,6 +48,63 @@ fn every_compression_inside_and_outside() {
         let root = scratch.store.layers(&image).unwrap().remove(0);
         assert_eq!(std::fs::read_to_string(root.join("hello")).unwrap(), "text", "{outer} {inner}");
     }
+}
+
+#[test]
+fn layers_that_image_spec_does_not_know_are_kept_plain() {
+    let plain = layer("hello", "text");
+    for how in ["xz", "bzip2"] {
+        let squeezed = squeezed_by(how, &plain);
+        let mut config = host_config();
+        config["rootfs"] = json!({"type": "layers", "diff_ids": [Digest::of(&plain)]});
+        let items = json!([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": ["layer.tar"]}]);
+        let archive = Tar::new()
+            .raw(Tar::header("layer.tar", tar::EntryType::Regular, squeezed.len()), &squeezed)
+            .file("c.json", &config.to_string())
+            .file("manifest.json", &items.to_string())
+            .end();
+        let image = Scratch::new().load_one(&archive);
+        assert_eq!(
+            (&image.layers[0].digest, image.layers[0].media_type.as_str()),
+            (&Digest::of(&plain), LAYER),
+            "{how}"
+        );
+        let scratch = Scratch::new();
+        let imported = scratch.store.import(&mut &squeezed[..], drua_store::Import::default()).unwrap();
+        let image = scratch.store.get(imported.as_str(), None).unwrap();
+        assert_eq!(image.layers[0].digest, Digest::of(&plain), "{how}");
+        let damaged = &squeezed[..squeezed.len() - 9];
+        let error = Scratch::new().store.import(&mut &damaged[..], drua_store::Import::default()).unwrap_err();
+        assert_eq!(error.kind(), drua_types::ErrorKind::Invalid, "{how}");
+    }
+}
+
+#[test]
+fn an_xz_stream_cannot_ask_for_any_amount_of_memory() {
+    // A block header with the largest dictionary: 4 GiB, LZMA2 property 40 (xz-file-format 5.3.1).
+    let mut greedy = squeezed_by("xz", &layer("hello", "text"));
+    let property = greedy.windows(3).position(|window| window[..2] == [0x21, 0x01]).unwrap() + 2;
+    greedy[property] = 40;
+    let crc = crc32(&greedy[12..20]);
+    greedy[20..24].copy_from_slice(&crc.to_le_bytes());
+    let error = Scratch::new().store.import(&mut &greedy[..], drua_store::Import::default()).unwrap_err();
+    assert!(drua_types::error_chain(&error).contains("memory"), "{}", drua_types::error_chain(&error));
+}
+
+/// As zlib computes it.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+/// Compressed by the program of this name.
+fn squeezed_by(program: &str, bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(program).arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    child.wait_with_output().unwrap().stdout
 }
 
 #[test]

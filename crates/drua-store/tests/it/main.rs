@@ -10,6 +10,7 @@ mod import;
 mod layers;
 mod load;
 mod lookup;
+mod pack;
 mod receive;
 mod remove;
 mod roundtrip;

@@ -86,6 +86,31 @@ impl Source {
         }
     }
 
+    /// The Dockerfile's name and text.
+    pub(super) fn read_dockerfile(&self) -> Result<(String, String), Failure> {
+        match self {
+            Self::Dir { text: Some(text), dockerfile, .. } => {
+                Ok((dockerfile.clone().unwrap_or_else(|| "Dockerfile".to_owned()), text.clone()))
+            }
+            Self::Dir { path, dockerfile, text: None, .. } => {
+                let name = dockerfile.clone().unwrap_or_else(|| "Dockerfile".to_owned());
+                let text = fs_err::read_to_string(path.join(&name))?;
+                Ok((name, text))
+            }
+            Self::Text(text) => Ok(("Dockerfile".to_owned(), text.clone())),
+            Self::Archive { .. } => Err(Failure::message("the Dockerfile inside an archive cannot be checked")
+                .hint("unpack it and check the folder, or hand over the Dockerfile alone")),
+        }
+    }
+
+    /// The ignore file's text: the Dockerfile's own, or that of the context.
+    pub(super) fn read_ignore(&self, dockerfile: &str) -> Result<Option<String>, Failure> {
+        let Self::Dir { path, .. } = self else { return Ok(None) };
+        let own = path.join(format!("{dockerfile}.dockerignore"));
+        let file = [own, path.join(".dockerignore")].into_iter().find(|file| file.is_file());
+        Ok(file.map(fs_err::read_to_string).transpose()?)
+    }
+
     pub(super) fn has_no_files(&self) -> bool {
         matches!(self, Self::Text(_))
     }

@@ -1,5 +1,6 @@
 //! `drua build`
 
+mod check;
 mod context;
 mod output;
 mod progress;
@@ -26,6 +27,7 @@ use crate::failure::{Failure, Outcome};
   drua build -t my/app --target test --build-arg VERSION=2 .
   drua build --platform linux/amd64,wasi/wasm -t my/app .
   drua build --secret id=token,src=token.txt -o type=local,dest=out .
+  drua build --check .
   drua build - < Dockerfile")]
 pub(crate) struct Build {
     /// Name of the image; may be repeated
@@ -97,6 +99,9 @@ pub(crate) struct Build {
     /// Set type of progress output
     #[arg(long, value_name = "STYLE", value_enum, default_value = "auto", env = "BUILDKIT_PROGRESS")]
     progress: Style,
+    /// Check the Dockerfile and build nothing
+    #[arg(long)]
+    check: bool,
     /// Suppress the build output and print image ID on success
     #[arg(short, long)]
     quiet: bool,
@@ -109,6 +114,9 @@ impl Build {
     pub(super) async fn run(self, ctx: &Context) -> Outcome {
         let destination = Destination::parse(self.output.as_deref(), &self.tag)?;
         let source = context::resolve(&self.context, self.file.as_deref())?;
+        if self.check {
+            return check::run(ctx, &source);
+        }
         let client = ctx.client().await?;
         let extra = self.extra(&source, &destination)?;
         let query = self.query(&source)?;

@@ -31,6 +31,8 @@ pub(super) struct Display {
     style: Style,
     steps: BTreeMap<u64, Step>,
     bars: MultiProgress,
+    /// What should be known but stops nothing, for the end.
+    warnings: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ impl Display {
             style => style,
         };
         let target = if style == Style::Tty { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { ui, style, steps: BTreeMap::new(), bars: MultiProgress::with_draw_target(target) }
+        Self { ui, style, steps: BTreeMap::new(), bars: MultiProgress::with_draw_target(target), warnings: Vec::new() }
     }
 
     pub(super) fn event(&mut self, event: &Value) {
@@ -75,7 +77,7 @@ impl Display {
         } else if let Some(step) = event.get("stopped") {
             self.stopped(step_of(step));
         } else if let Some(text) = event["warning"].as_str() {
-            self.ui.warning(text);
+            self.warnings.push(text.to_owned());
         } else if event.get("exporting").is_some() {
             self.say("exporting to image");
         }
@@ -174,6 +176,12 @@ impl Display {
         }
         for name in built["names"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             self.ui.note(&format!("named {name}"));
+        }
+        if !self.warnings.is_empty() {
+            let count = self.warnings.len();
+            let s = if count == 1 { "" } else { "s" };
+            self.ui.note(&format!("\n {count} warning{s} found (use `drua build --check` to see where):"));
+            self.warnings.iter().for_each(|text| self.ui.note(&format!(" - {text}")));
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Compose {
 }
 
 #[derive(Debug, clap::Subcommand)]
+// Only the command that is called gets its options: building those of all takes longer than what most commands do.
+#[command(defer = true)]
 enum Command {
     Attach(containers::Attach),
     Build(images::BuildCommand),

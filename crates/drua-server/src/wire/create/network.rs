@@ -91,6 +91,15 @@ pub(super) fn publish(bindings: models::PortMap) -> Result<Vec<PublishRequest>> 
     Ok(requests)
 }
 
+/// Names the interface in the container.
+const IFNAME: &str = "com.docker.network.endpoint.ifname";
+
+/// What the kernel takes (`dev_valid_name`), except for names that are taken or would be numbered by it.
+fn is_interface_name(name: &str) -> bool {
+    let odd = |byte: u8| byte <= b' ' || matches!(byte, b'/' | b':' | b'%' | 0x7f..);
+    !matches!(name, "" | "." | ".." | "lo") && name.len() <= 15 && !name.bytes().any(odd)
+}
+
 /// What the client wants of a network.
 pub(crate) fn endpoint(settings: models::EndpointSettings) -> Result<EndpointRequest> {
     let ipam = settings.ipam_config.unwrap_or_default();
@@ -101,8 +110,18 @@ pub(crate) fn endpoint(settings: models::EndpointSettings) -> Result<EndpointReq
     let ipv4 = ipv4.map(|text| text.parse().map_err(|_| Failure::invalid(format!("invalid IPv4 address: {text}"))));
     let ipv6 = ipam.ipv6_address.filter(|text| !text.is_empty());
     let ipv6 = ipv6.map(|text| text.parse().map_err(|_| Failure::invalid(format!("invalid IPv6 address: {text}"))));
+    let mut ifname = None;
+    for (option, value) in settings.driver_opts.unwrap_or_default() {
+        match option.as_str() {
+            IFNAME if is_interface_name(&value) => ifname = Some(value),
+            IFNAME => return Err(Failure::invalid(format!("invalid interface name: {value:?}"))),
+            other => return Err(unsupported(format!("the endpoint's driver option `{other}`"))),
+        }
+    }
     Ok(EndpointRequest {
         network: None,
+        gw_priority: settings.gw_priority.unwrap_or_default(),
+        ifname,
         aliases: settings.aliases.unwrap_or_default(),
         ipv4: ipv4.transpose()?,
         ipv6: ipv6.transpose()?,
