@@ -31,6 +31,7 @@ test: ## Format, lints, architecture, then every test (as root)
 	@scripts/need rust demo test
 	cargo build --release --locked -p drua -p xtask
 	$(XTASK) demo-images
+	$(XTASK) init-images
 	$(SUDO) env PATH="$$PATH" HOME="$$HOME" $(XTASK) ci
 
 lint: ## Format, lints and architecture only

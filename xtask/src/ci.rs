@@ -3,7 +3,10 @@
 use anyhow::{Context as _, Result};
 use drua_e2e::binary;
 
-use crate::{demo::images, steps, tidy};
+use crate::{
+    demo::{images, toolchains},
+    steps, tidy,
+};
 
 /// Format, lints, architecture.
 pub(crate) fn lint() -> Result<()> {
@@ -22,6 +25,7 @@ pub(crate) fn run() -> Result<()> {
     cargo(&["build", "--release", "--locked", "-p", "drua"])?;
     clients()?;
     images::build()?;
+    toolchains::build()?;
     steps::say("tests");
     if binary::on_path("cargo-nextest").is_some() {
         cargo(&["nextest", "run", "--workspace", "--release", "--locked", "--no-fail-fast"])

@@ -118,6 +118,7 @@ pub(crate) fn of(service: &Service, published: Option<u16>) -> BTreeMap<&'static
         ("fpm", Value::from(service.stack == Stack::Php && service.settings.value(Key::Manager) == "fpm")),
         ("serves", Value::from(serves)),
         ("published", Value::from(published.filter(|_| serves))),
+        ("synced", Value::from(is_synced(service))),
         ("read_only", Value::from(!is_synced(service))),
         ("memory", Value::from(memory(service))),
         // A page in the browser asks no database.

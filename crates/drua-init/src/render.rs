@@ -1,6 +1,6 @@
 //! From a plan to files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -8,7 +8,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 
 use crate::context;
 use crate::releases::releases;
-use crate::service::{Database, Service, Stack};
+use crate::service::{Database, Service};
 use crate::setting::Key;
 use crate::templates::Templates;
 
@@ -109,8 +109,7 @@ pub fn render(plan: &Plan, templates: &Templates) -> Result<Rendered, RenderErro
     }
     let databases: Vec<&str> = plan.databases.iter().map(|database| database.id()).collect();
     let passwords: Vec<&str> = plan.databases.iter().filter(|one| one.has_password()).map(|one| one.id()).collect();
-    let titles: std::collections::BTreeMap<&str, &str> =
-        plan.databases.iter().map(|one| (one.id(), one.title())).collect();
+    let titles: BTreeMap<&str, &str> = plan.databases.iter().map(|one| (one.id(), one.title())).collect();
     let whole = context! { project => plan.project.clone(), services, databases, passwords => passwords.clone(), titles => Serde(titles) };
     for (template, path) in [("compose.yaml.j2", "compose.yaml"), ("README.Docker.md.j2", "README.Docker.md")] {
         files.push(GeneratedFile { path: path.to_owned(), text: tidy(&run(&environment, template, whole.clone())?) });
@@ -282,14 +281,6 @@ fn shell_split(text: &str) -> Option<Vec<String>> {
     }
     words.extend(word);
     Some(words)
-}
-
-/// Whether a plan needs a builder for WebAssembly.
-impl Plan {
-    /// The stacks of its services.
-    pub fn stacks(&self) -> Vec<Stack> {
-        self.services.iter().map(|service| service.stack).collect()
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use drua_e2e::{Cmd, binary};
+use drua_e2e::{Cmd, Session, binary};
 use serde_json::Value;
+
+use crate::support::skip;
 
 fn init(args: &[&str], dir: &Path) -> Cmd {
     Cmd::new(binary::drua().unwrap()).args(["init"]).args(args).dir(dir).env("HOME", dir)
@@ -152,4 +154,43 @@ fn places_that_are_difficult() {
     // A work tree of git has a file `.git`.
     let tree = project(&[(".git", "gitdir: /nowhere\n"), ("index.html", "")]);
     init(&["--yes"], tree.path()).run().exits(0).complains("Static site");
+}
+
+/// The command at a terminal of its own, by util-linux's `script`.
+fn at_a_terminal(dir: &Path) -> Option<Session> {
+    let Some(script) = binary::on_path("script") else { return skip("no `script` of util-linux on PATH") };
+    let line = format!("{} init", binary::drua().unwrap().display());
+    Some(Cmd::new(script).args(["-qec", &line, "/dev/null"]).dir(dir).env("HOME", dir).env("TERM", "xterm").session())
+}
+
+#[test]
+fn a_dialogue_writes_at_its_end() {
+    let dir = project(&FLASK);
+    let Some(mut session) = at_a_terminal(dir.path()) else { return };
+    session.wait_for("Is that right?");
+    // To `Change something`, and back by Esc from its first question.
+    session.type_in("\x1b[B\r");
+    session.wait_for("What is this folder?");
+    session.type_in("\x1b");
+    session.wait_for("Quit, write nothing");
+    // Typing filters.
+    session.type_in("Yes\r");
+    session.wait_for("Start it now");
+    session.type_in("n\r");
+    let run = session.finish();
+    assert!(run.exits(0).stdout.contains("CREATED: Dockerfile"), "{run}");
+    assert!(dir.path().join("compose.yaml").exists());
+}
+
+#[test]
+fn ctrl_c_writes_nothing() {
+    for keys in ["\x03", "\x1b[B\r\x03", "\x1b[B\r\r\r\x03"] {
+        let dir = project(&FLASK);
+        let Some(mut session) = at_a_terminal(dir.path()) else { return };
+        session.wait_for("Is that right?");
+        session.type_in(keys);
+        let run = session.finish();
+        assert!(run.exits(130).stdout.contains("nothing was written"), "{run}");
+        assert_eq!(names(dir.path()), ["app.py", "requirements.txt"], "{keys:?}");
+    }
 }

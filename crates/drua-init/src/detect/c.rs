@@ -66,8 +66,7 @@ fn program(text: &str, tool: &str) -> Option<String> {
     match tool {
         "cmake" => {
             let name = text.split("add_executable(").nth(1)?.trim_start();
-            if let Some(variable) = name.strip_prefix("${PROJECT_NAME}") {
-                let _ = variable;
+            if name.starts_with("${PROJECT_NAME}") {
                 return word(text.split("project(").nth(1)?);
             }
             word(name)

@@ -129,7 +129,6 @@ fn finish(service: &mut Service, folder: &Folder<'_>, package: &Value, today: Da
     service.fact("standalone", next_config.contains("standalone"));
     service.fact("next", dependencies.contains_key("next") && !is_static);
     service.fact("public", folder.has_dir("public"));
-    service.fact("prisma", dependencies.contains_key("prisma").then(|| folder.has_dir("prisma")).unwrap_or(false));
     service.fact("install_scripts", install_scripts(package));
     service.fact("workspaces", !package["workspaces"].is_null() || folder.has("pnpm-workspace.yaml"));
     service.fact("bun_lock", folder.first_of(&["bun.lock", "bun.lockb"]).unwrap_or_default());

@@ -93,7 +93,6 @@ pub(super) fn detect(folder: &Folder<'_>, today: Date) -> Option<Service> {
     if laravel && scan.health.is_none() && folder.text("bootstrap/app.php").is_some_and(|text| text.contains("'/up'")) {
         scan.health = Some(("/up".to_owned(), folder.path("bootstrap/app.php")));
     }
-    scan.port = Some((8080, String::new()));
     let (health, evidence) = match &scan.health {
         Some((path, file)) => (path.clone(), Evidence::of(file, format!("answers {path}"))),
         None => (String::new(), Evidence::usual("no path for it was seen: the port is tried")),
@@ -104,8 +103,6 @@ pub(super) fn detect(folder: &Folder<'_>, today: Date) -> Option<Service> {
     service.fact("composer", folder.has("composer.json"));
     service.fact("lock", folder.has("composer.lock"));
     service.fact("laravel", laravel);
-    let writable = ["storage", "bootstrap/cache", "var", "wp-content/uploads"].iter().filter(|dir| folder.has_dir(dir));
-    service.fact("writable", writable.copied().collect::<Vec<_>>());
     service.fact(
         "package",
         folder.has("package.json")

@@ -48,16 +48,11 @@ pub(super) fn detect(folder: &Folder<'_>, today: Date) -> Option<Service> {
     system_libraries(&mut service, folder, &dependencies);
     service.fact("lock", folder.has("Cargo.lock"));
     service.fact("assets", common::assets(folder, &["migrations", "templates", "static", "assets", "public"]));
-    for (_, table) in &members {
-        for (key, target) in [("description", 0), ("license", 1), ("repository", 2)] {
-            let text = toml_text(table, &["package", key]).unwrap_or_default().to_owned();
-            match target {
-                0 => service.about.description = text,
-                1 => service.about.license = text,
-                _ => service.about.source = text,
-            }
-        }
-        break;
+    if let Some((_, table)) = members.first() {
+        let text = |key: &str| toml_text(table, &["package", key]).unwrap_or_default().to_owned();
+        service.about.description = text("description");
+        service.about.license = text("license");
+        service.about.source = text("repository");
     }
     Some(service)
 }

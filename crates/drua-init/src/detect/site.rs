@@ -1,4 +1,3 @@
-use super::common;
 use crate::service::{Service, Stack};
 use crate::setting::{Evidence, Key, Kind};
 use crate::tree::Folder;
@@ -43,8 +42,6 @@ pub(super) fn detect(folder: &Folder<'_>) -> Option<Service> {
     service.fact("generator", generator);
     service.fact("requirements", folder.has("requirements.txt"));
     service.settings.found(Key::Port, "8080", Evidence::usual("a port that needs no rights"));
-    let scan = common::Scan::default();
-    let _ = scan;
     service.settings.found(Key::Health, "/", Evidence::usual("the first page"));
     Some(service)
 }

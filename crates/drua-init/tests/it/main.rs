@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod choices;
+mod lint;
 mod trouble;
 mod written;
 

@@ -53,12 +53,6 @@ pub(super) fn difference(target: &Target, paint: Paint) -> String {
     unified(&target.file.path, target.old.as_deref().unwrap_or_default(), &target.file.text, paint)
 }
 
-/// What will change in a file.
-pub(super) fn change(target: &Target, paint: Paint) -> Option<String> {
-    let text = target.text()?;
-    Some(unified(&target.file.path, target.old.as_deref().unwrap_or_default(), text, paint))
-}
-
 fn unified(path: &str, old: &str, new: &str, paint: Paint) -> String {
     let diff = similar::TextDiff::from_lines(old, new);
     let text = diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string();
