@@ -162,8 +162,10 @@ fn violations(value: &Value) -> Vec<Violation> {
 /// The METADATA block: comments with YAML.
 fn metadata(text: &str) -> Value {
     let mut lines = text.lines().skip_while(|line| line.trim() != "# METADATA").skip(1);
-    let comments: Vec<&str> =
-        lines.by_ref().map_while(|line| line.strip_prefix('#').map(|rest| rest.strip_prefix(' ').unwrap_or(rest))).collect();
+    let comments: Vec<&str> = lines
+        .by_ref()
+        .map_while(|line| line.strip_prefix('#').map(|rest| rest.strip_prefix(' ').unwrap_or(rest)))
+        .collect();
     yaml::parse(&comments.join("\n")).unwrap_or_default()
 }
 
@@ -179,17 +181,25 @@ fn document(input: &PolicyInput<'_>) -> Value {
         "licenses": package.licenses,
         "locations": package.locations.iter().map(|location| json!({ "path": location.path, "layer": location.layer })).collect::<Vec<_>>(),
     })).collect();
-    let vulnerabilities: Vec<Value> = input.report.findings.iter().filter(|finding| finding.counts()).map(|finding| json!({
-        "cve": finding.id,
-        "aliases": finding.aliases,
-        "severity": finding.severity.name(),
-        "purl": input.report.package(finding).purl(distro).to_string(),
-        "fixed_version": finding.fixed,
-        "published_at": finding.published,
-        "exploited": finding.exploited.is_some(),
-        "epss": finding.epss.map(|epss| epss.score),
-        "cvss": finding.cvss.as_ref().map(|cvss| json!({ "score": cvss.score, "vector": cvss.vector })),
-    })).collect();
+    let vulnerabilities: Vec<Value> = input
+        .report
+        .findings
+        .iter()
+        .filter(|finding| finding.counts())
+        .map(|finding| {
+            json!({
+                "cve": finding.id,
+                "aliases": finding.aliases,
+                "severity": finding.severity.name(),
+                "purl": input.report.package(finding).purl(distro).to_string(),
+                "fixed_version": finding.fixed,
+                "published_at": finding.published,
+                "exploited": finding.exploited.is_some(),
+                "epss": finding.epss.map(|epss| epss.score),
+                "cvss": finding.cvss.as_ref().map(|cvss| json!({ "score": cvss.score, "vector": cvss.vector })),
+            })
+        })
+        .collect();
     json!({
         "source": { "image": {
             "name": sbom.target.name,
@@ -230,9 +240,7 @@ fn functions(engine: &mut Engine, path: &str, document: &Value) -> Result<(), Re
             "qualifiers": purl.qualifiers, "subpath": purl.subpath,
         })))
     };
-    engine
-        .add_extension("scout.parse_purl".to_owned(), 1, Box::new(parse))
-        .map_err(|error| rego_error(path, &error))
+    engine.add_extension("scout.parse_purl".to_owned(), 1, Box::new(parse)).map_err(|error| rego_error(path, &error))
 }
 
 fn rego_error(path: &str, error: &dyn std::fmt::Display) -> RegoError {
