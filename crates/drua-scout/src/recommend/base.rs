@@ -225,7 +225,7 @@ fn by_history(sbom: &Sbom, layers: Option<usize>) -> Option<BaseImage> {
             let version: String =
                 value.chars().take_while(|c| c.is_ascii_alphanumeric() || "._".contains(*c)).collect();
             if version.starts_with(|c: char| c.is_ascii_digit()) {
-                let slim = if sbom.is_slim() && on != "" && !on.starts_with("alpine") { "-slim" } else { "" };
+                let slim = if sbom.is_slim() && !on.is_empty() && !on.starts_with("alpine") { "-slim" } else { "" };
                 let tag = if on.is_empty() { version } else { format!("{version}{slim}-{on}") };
                 return Some(base(repository, &tag, layers, Rung::History));
             }

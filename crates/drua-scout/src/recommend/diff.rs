@@ -93,7 +93,7 @@ impl Hunk {
             1 => format!("{}", from + 1),
             count => format!("{},{count}", from + 1),
         };
-        let _ = write!(text, "@@ -{} +{} @@\n", range(from, until), range(new_from, new_until));
+        let _ = writeln!(text, "@@ -{} +{} @@", range(from, until), range(new_from, new_until));
         let mut at = from;
         let mut line = |mark: char, line: &str| {
             text.push(mark);

@@ -310,28 +310,28 @@ impl Plan {
             };
             let _ = write!(text, "{:>2}. {}\n    {gone}\n", index + 1, action.title);
             for remark in &action.remarks {
-                let _ = write!(text, "    {remark}\n");
+                let _ = writeln!(text, "    {remark}");
             }
             if let Some(command) = &action.command {
-                let _ = write!(text, "    $ {command}\n");
+                let _ = writeln!(text, "    $ {command}");
             }
             for edit in &action.edits {
                 for line in edit.diff.lines() {
-                    let _ = write!(text, "    {}\n", shown(line));
+                    let _ = writeln!(text, "    {}", shown(line));
                 }
             }
             text.push('\n');
         }
         if self.actions.len() > limit {
-            let _ = write!(text, "… and {} more; --all shows them\n", self.actions.len() - limit);
+            let _ = writeln!(text, "… and {} more; --all shows them", self.actions.len() - limit);
         }
         if self.actions.is_empty() {
             text.push_str("There is nothing to do.\n");
         }
         if self.remains.total() > 0 {
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "{} have no fix yet:{}\n",
+                "{} have no fix yet:{}",
                 crate::report::count_of(self.remains.total(), "finding", "findings"),
                 self.remains
             );

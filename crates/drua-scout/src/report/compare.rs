@@ -123,7 +123,7 @@ impl Comparison<'_> {
             let _ = write!(text, "\n## Packages ({} changed)\n\n", self.packages.len());
         }
         for change in &self.packages {
-            let _ = write!(text, "  {change}\n");
+            let _ = writeln!(text, "  {change}");
         }
         text
     }

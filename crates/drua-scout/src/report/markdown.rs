@@ -15,7 +15,7 @@ pub fn markdown(report: &Report<'_>) -> String {
     let mut text = format!("<h2>:mag: Vulnerabilities of <code>{}</code></h2>\n\n", html(&target.name));
     text.push_str("<details open=\"true\"><summary>:package: Image reference</summary>\n<table>\n");
     let mut row = |label: &str, value: &str| {
-        let _ = write!(text, "<tr><td>{label}</td><td>{value}</td></tr>\n");
+        let _ = writeln!(text, "<tr><td>{label}</td><td>{value}</td></tr>");
     };
     if let Some(digest) = target.digest.as_deref().or(target.image_id.as_deref()) {
         row("digest", &format!("<code>{}</code>", html(digest)));
@@ -41,7 +41,7 @@ pub fn markdown(report: &Report<'_>) -> String {
         );
         if let Some(layer) = package.layer().and_then(|layer| report.sbom.layers.get(layer)) {
             let line = layer.dockerfile_line.map(|line| format!("line {line}: ")).unwrap_or_default();
-            let _ = write!(text, "<small>{line}<code>{}</code></small><br/>\n", html(&clean(&layer.created_by, 200)));
+            let _ = writeln!(text, "<small>{line}<code>{}</code></small><br/>", html(&clean(&layer.created_by, 200)));
         }
         for finding in findings {
             let _ = write!(
@@ -58,18 +58,18 @@ pub fn markdown(report: &Report<'_>) -> String {
                 }
             );
             if let Some(cvss) = &finding.cvss {
-                let _ = write!(
+                let _ = writeln!(
                     text,
-                    "<tr><td>CVSS</td><td>{:.1} <code>{}</code></td></tr>\n",
+                    "<tr><td>CVSS</td><td>{:.1} <code>{}</code></td></tr>",
                     cvss.score,
                     html(&cvss.vector)
                 );
             }
             if let Some(epss) = &finding.epss {
-                let _ = write!(text, "<tr><td>EPSS</td><td>{:.3}%</td></tr>\n", epss.score * 100.0);
+                let _ = writeln!(text, "<tr><td>EPSS</td><td>{:.3}%</td></tr>", epss.score * 100.0);
             }
             if let Some(exploited) = &finding.exploited {
-                let _ = write!(text, "<tr><td>Exploited since</td><td>{}</td></tr>\n", html(&exploited.added));
+                let _ = writeln!(text, "<tr><td>Exploited since</td><td>{}</td></tr>", html(&exploited.added));
             }
             text.push_str("</table>\n");
         }
@@ -89,8 +89,8 @@ pub fn markdown_comparison(comparison: &Comparison<'_>) -> String {
     );
     text.push_str("| | before | after | change |\n|---|---|---|---|\n");
     let change = after.counts().change_from(&before.counts());
-    let _ = write!(text, "| vulnerabilities | {} | {} | {change} |\n", before.counts(), after.counts());
-    let _ = write!(text, "| size | {} | {} | |\n", bytes(before.sbom.target.size), bytes(after.sbom.target.size));
+    let _ = writeln!(text, "| vulnerabilities | {} | {} | {change} |", before.counts(), after.counts());
+    let _ = writeln!(text, "| size | {} | {} | |", bytes(before.sbom.target.size), bytes(after.sbom.target.size));
     let (was, is) = (before.sbom.packages.len(), after.sbom.packages.len());
     let _ = write!(text, "| packages | {was} | {is} | {:+} |\n\n", is as i64 - was as i64);
     for (title, list) in [("New vulnerabilities", &comparison.added), ("Gone", &comparison.removed)] {
@@ -99,7 +99,7 @@ pub fn markdown_comparison(comparison: &Comparison<'_>) -> String {
         }
         let _ = write!(text, "<details><summary>{title}: {}</summary>\n\n", list.len());
         for (id, severity, package) in list {
-            let _ = write!(text, "- {} {} in <code>{}</code>\n", severity.name(), html(id), html(package));
+            let _ = writeln!(text, "- {} {} in <code>{}</code>", severity.name(), html(id), html(package));
         }
         text.push_str("\n</details>\n\n");
     }
@@ -110,7 +110,7 @@ pub fn markdown_comparison(comparison: &Comparison<'_>) -> String {
             count_of(comparison.packages.len(), "change", "changes")
         );
         for change in &comparison.packages {
-            let _ = write!(text, "- {}\n", html(&change.to_string()));
+            let _ = writeln!(text, "- {}", html(&change.to_string()));
         }
         text.push_str("\n</details>\n");
     }
@@ -121,7 +121,7 @@ fn notes(report: &Report<'_>) -> String {
     let mut text = String::new();
     for note in report.notes() {
         let mark = if note.kind == NoteKind::Incomplete { ":warning:" } else { ":information_source:" };
-        let _ = write!(text, "{mark} {}<br/>\n", html(&note.text));
+        let _ = writeln!(text, "{mark} {}<br/>", html(&note.text));
     }
     text
 }

@@ -54,7 +54,7 @@ pub fn only_packages(report: &Report<'_>) -> String {
     for (index, findings) in report.by_package() {
         let package = &report.sbom.packages[index];
         let counts = Counts::of(findings.iter().copied().filter(|finding| finding.counts()));
-        let _ = write!(text, "{counts}  {} {}\n", clean(&package.name, 200), clean(&package.version, 200));
+        let _ = writeln!(text, "{counts}  {} {}", clean(&package.name, 200), clean(&package.version, 200));
     }
     text.push_str(&footer(report, report.by_package().len()));
     text
@@ -119,7 +119,7 @@ fn one(report: &Report<'_>, finding: &Finding, options: TextOptions, paint: Pain
     }
     text.push('\n');
     let mut line = |label: &str, value: &str| {
-        let _ = write!(text, "      {label:<15}: {value}\n");
+        let _ = writeln!(text, "      {label:<15}: {value}");
     };
     if options.details && !finding.summary.is_empty() {
         line("Summary", &clean(&finding.summary, 300));
@@ -174,7 +174,7 @@ fn footer(report: &Report<'_>, packages: usize) -> String {
             let mut text = format!("{found} found in {}\n", count_of(packages, "package", "packages"));
             for severity in Severity::ALL.iter().rev() {
                 if *severity != Severity::Unspecified || counts.unspecified > 0 {
-                    let _ = write!(text, "  {:<11} {}\n", severity.name(), counts.get(*severity));
+                    let _ = writeln!(text, "  {:<11} {}", severity.name(), counts.get(*severity));
                 }
             }
             text
@@ -184,13 +184,13 @@ fn footer(report: &Report<'_>, packages: usize) -> String {
     if hidden > 0 {
         let does = if hidden == 1 { "does" } else { "do" };
         let _ =
-            write!(text, "{hidden} more {does} not count (VEX, ignored, or by rule); --show-suppressed shows them\n");
+            writeln!(text, "{hidden} more {does} not count (VEX, ignored, or by rule); --show-suppressed shows them");
     }
     text.push_str(&sources(report));
     for note in report.notes() {
         let mark = if note.kind == NoteKind::Incomplete { "!" } else { "i" };
         let path = note.path.as_ref().map(|path| format!("{}: ", clean(path, 300))).unwrap_or_default();
-        let _ = write!(text, "{mark} {path}{}\n", clean(&note.text, 600));
+        let _ = writeln!(text, "{mark} {path}{}", clean(&note.text, 600));
     }
     text
 }

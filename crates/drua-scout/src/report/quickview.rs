@@ -62,7 +62,7 @@ impl Quickview {
                     Some(false) => "✗",
                     None => "?",
                 };
-                let _ = write!(text, "  {mark} {}\n", clean(name, 120));
+                let _ = writeln!(text, "  {mark} {}", clean(name, 120));
             }
         }
         if let Some(score) = &self.score {

@@ -152,13 +152,13 @@ fn text(results: &[PolicyResult]) -> String {
             Some(false) => "✗",
             None => "?",
         };
-        let _ = write!(text, "{mark} {}  ({})\n", result.title, result.id);
+        let _ = writeln!(text, "{mark} {}  ({})", result.title, result.id);
         for violation in result.violations.iter().take(SHOWN) {
             let fix = violation.remediation.as_ref().map(|fix| format!(": {fix}")).unwrap_or_default();
-            let _ = write!(text, "    {}{fix}\n", violation.message);
+            let _ = writeln!(text, "    {}{fix}", violation.message);
         }
         if result.violations.len() > SHOWN {
-            let _ = write!(text, "    … and {} more; --format json has them\n", result.violations.len() - SHOWN);
+            let _ = writeln!(text, "    … and {} more; --format json has them", result.violations.len() - SHOWN);
         }
     }
     let met = results.iter().filter(|result| result.met == Some(true)).count();
@@ -169,7 +169,7 @@ fn text(results: &[PolicyResult]) -> String {
     }
     text.push('\n');
     if let Some(score) = health_score(results) {
-        let _ = write!(text, "Health score  {score}\n");
+        let _ = writeln!(text, "Health score  {score}");
     }
     text
 }

@@ -136,7 +136,7 @@ fn head(judged: &Judged) -> String {
         base.rung.words()
     );
     for (name, layers) in &base.hierarchy {
-        let _ = write!(text, "            on {name}, the lowest {layers}\n");
+        let _ = writeln!(text, "            on {name}, the lowest {layers}");
     }
     text.push('\n');
     text
