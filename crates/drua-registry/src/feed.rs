@@ -76,7 +76,10 @@ impl Fetcher {
                     };
                 }
                 StatusCode::NOT_FOUND => {
-                    return Err(RegistryError::NotFound { message: format!("there is no `{address}`"), repository: false });
+                    return Err(RegistryError::NotFound {
+                        message: format!("there is no `{address}`"),
+                        repository: false,
+                    });
                 }
                 status => {
                     let request = reply.request.clone();

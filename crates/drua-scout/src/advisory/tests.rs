@@ -97,10 +97,13 @@ fn damage_is_noticed() {
 
 #[test]
 fn an_increment_replaces_what_it_names() {
-    let old = segment("npm", &[
-        ("1.json", &osv("OSV-1", "npm", "a", r#"[{"introduced":"0"}]"#)),
-        ("2.json", &osv("OSV-2", "npm", "b", r#"[{"introduced":"0"}]"#)),
-    ]);
+    let old = segment(
+        "npm",
+        &[
+            ("1.json", &osv("OSV-1", "npm", "a", r#"[{"introduced":"0"}]"#)),
+            ("2.json", &osv("OSV-2", "npm", "b", r#"[{"introduced":"0"}]"#)),
+        ],
+    );
     let mut importer = Importer::onto(SegmentBuilder::from_segment(&old).unwrap(), "2026-11-25");
     importer.forget(&HashSet::from(["OSV-1".to_owned()]));
     importer.add_file("1.json", osv("OSV-1", "npm", "c", r#"[{"introduced":"0"}]"#).as_bytes());

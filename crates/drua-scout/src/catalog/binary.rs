@@ -20,7 +20,7 @@ pub(crate) fn program(input: &Input<'_>, found: &mut Found<'_>) {
 struct Class {
     /// Its name in documents.
     name: &'static str,
-    /// File names: a prefix; what follows must be empty, or begin with a digit, `-`, `.` or `_`.
+    /// File names (of hard links the one that comes first in a layer: `[` for BusyBox): a prefix; what follows must be empty, or begin with a digit, `-`, `.` or `_`.
     files: &'static [&'static str],
     /// The version is group 1.
     pattern: &'static str,
@@ -70,7 +70,7 @@ const CLASSES: &[Class] = &[
     ),
     class("mariadb", &["mariadbd", "mariadb"], r"(?-u)([0-9]{1,2}\.[0-9]+\.[0-9]+)-MariaDB", ("mariadb", "mariadb")),
     class("mysql", &["mysqld"], r"(?-u)mysql-([0-9]\.[0-9]+\.[0-9]+)", ("oracle", "mysql")),
-    class("busybox", &["busybox"], r"(?-u)BusyBox v([0-9]+\.[0-9]+\.[0-9]+)", ("busybox", "busybox")),
+    class("busybox", &["busybox", "[", "ash"], r"(?-u)BusyBox v([0-9]+\.[0-9]+\.[0-9]+)", ("busybox", "busybox")),
     class("bash", &["bash"], r"(?-u)@\(#\)Bash version ([0-9]+\.[0-9]+(?:\.[0-9]+)?)", ("gnu", "bash")),
     class(
         "openssl",

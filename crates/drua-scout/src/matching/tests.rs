@@ -93,8 +93,12 @@ fn what_cannot_be_judged_is_said() {
             ..Sbom::default()
         };
         let matches = find_in(&sbom, &database);
-        let incomplete: Vec<&str> =
-            matches.notes.iter().filter(|note| note.kind == NoteKind::Incomplete).map(|note| note.text.as_str()).collect();
+        let incomplete: Vec<&str> = matches
+            .notes
+            .iter()
+            .filter(|note| note.kind == NoteKind::Incomplete)
+            .map(|note| note.text.as_str())
+            .collect();
         assert_eq!(incomplete.len(), 2, "{id}: {incomplete:?}");
         assert!(incomplete.iter().any(|text| text.contains(expected)), "{id}: {incomplete:?}");
     }
@@ -102,8 +106,10 @@ fn what_cannot_be_judged_is_said() {
 
 #[test]
 fn the_same_vulnerability_of_two_sources_is_one_finding() {
-    let ghsa = osv("GHSA-aaaa", "PyPI", "django", r#"[{"introduced":"0"},{"fixed":"4.2.1"}]"#)
-        .replace("\"summary\"", "\"aliases\":[\"CVE-2024-1\"],\"database_specific\":{\"severity\":\"HIGH\"},\"summary\"");
+    let ghsa = osv("GHSA-aaaa", "PyPI", "django", r#"[{"introduced":"0"},{"fixed":"4.2.1"}]"#).replace(
+        "\"summary\"",
+        "\"aliases\":[\"CVE-2024-1\"],\"database_specific\":{\"severity\":\"HIGH\"},\"summary\"",
+    );
     let pysec = osv("PYSEC-2024-1", "PyPI", "Django", r#"[{"introduced":"0"},{"fixed":"4.2.2"}]"#)
         .replace("\"summary\"", "\"aliases\":[\"CVE-2024-1\",\"GHSA-aaaa\"],\"summary\"");
     let database = Database::new(vec![segment("ghsa", &[("a.json", &ghsa)]), segment("pypa", &[("b.json", &pysec)])]);
@@ -122,7 +128,11 @@ fn the_tracker_beats_other_sources() {
     let list = "[01 Jan 2023] DSA-1-1 foo - security update\n\t{CVE-2022-1}\n\t[bookworm] - foo 9-1\n";
     let tracker = r#"{"foo":{"CVE-2022-1":{"releases":{"bookworm":{"status":"resolved","fixed_version":"1-1","urgency":"low"}}}}}"#;
     let database = Database::new(vec![segment("dsa", &[("list", list)]), segment("tracker", &[("json", tracker)])]);
-    let sbom = Sbom { distro: distro("debian", "12"), packages: vec![package(PackageKind::Deb, "foo", "2-1")], ..Sbom::default() };
+    let sbom = Sbom {
+        distro: distro("debian", "12"),
+        packages: vec![package(PackageKind::Deb, "foo", "2-1")],
+        ..Sbom::default()
+    };
     assert_eq!(ids(&find_in(&sbom, &database)), Vec::<&str>::new());
 }
 
@@ -148,10 +158,16 @@ fn changelogs_count_where_the_feed_knows_no_fix() {
     let open = osv("CVE-2024-1", "Debian:12", "foo", r#"[{"introduced":"0"}]"#);
     let fixed = osv("CVE-2024-2", "Debian:12", "foo", r#"[{"introduced":"0"},{"fixed":"3.0"}]"#);
     let database = Database::new(vec![segment("a", &[("a.json", &open), ("b.json", &fixed)])]);
-    let mut sbom = Sbom { distro: distro("debian", "12"), packages: vec![package(PackageKind::Deb, "foo", "1.0-1")], ..Sbom::default() };
+    let mut sbom = Sbom {
+        distro: distro("debian", "12"),
+        packages: vec![package(PackageKind::Deb, "foo", "1.0-1")],
+        ..Sbom::default()
+    };
     sbom.evidence.insert("changelog:foo".to_owned(), vec!["CVE-2024-1".to_owned(), "CVE-2024-2".to_owned()]);
     let matches = find_in(&sbom, &database);
-    let state = |id: &str| matches.findings.iter().find(|finding| finding.id == id).unwrap().suppressed.as_ref().map(|s| s.kind);
+    let state = |id: &str| {
+        matches.findings.iter().find(|finding| finding.id == id).unwrap().suppressed.as_ref().map(|s| s.kind)
+    };
     assert_eq!(state("CVE-2024-1"), Some(SuppressionKind::Changelog));
     assert_eq!(state("CVE-2024-2"), None, "the feed names a later version: it knows better");
 }
@@ -169,9 +185,10 @@ fn kernel_headers_are_no_kernel() {
 
 #[test]
 fn module_streams_are_kept_apart() {
-    let text = osv("ALSA-2024:1", "AlmaLinux:9", "nodejs", r#"[{"introduced":"0"},{"fixed":"1:18.20.0-1.module_el9.3.0+1"}]"#)
-        .replace("About ALSA-2024:1", "Important: nodejs:18 security update")
-        .replace("\"affected\"", "\"related\":[\"CVE-2024-1\"],\"affected\"");
+    let text =
+        osv("ALSA-2024:1", "AlmaLinux:9", "nodejs", r#"[{"introduced":"0"},{"fixed":"1:18.20.0-1.module_el9.3.0+1"}]"#)
+            .replace("About ALSA-2024:1", "Important: nodejs:18 security update")
+            .replace("\"affected\"", "\"related\":[\"CVE-2024-1\"],\"affected\"");
     let database = Database::new(vec![segment("alma", &[("a.json", &text)])]);
     let found = |version: &str, label: Option<&str>| {
         let mut node = package(PackageKind::Rpm, "nodejs", version);
@@ -199,7 +216,11 @@ fn severity_comes_from_other_records_when_the_source_is_silent() {
     let secdb = "distroversion: v3.20\npackages:\n  - pkg:\n      name: zlib\n      secfixes:\n        2.0-r0:\n          - CVE-2024-1\n";
     let nvd = r#"{"timestamp":"2026-11-01","vulnerabilities":[{"cve":{"id":"CVE-2024-1","metrics":{"x":[{"cvssData":{"vectorString":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}}]}}}]}"#;
     let database = Database::new(vec![segment("alpine", &[("main.yaml", secdb)]), segment("nvd", &[("n.json", nvd)])]);
-    let sbom = Sbom { distro: distro("alpine", "3.20.3"), packages: vec![package(PackageKind::Apk, "zlib", "1.3-r1")], ..Sbom::default() };
+    let sbom = Sbom {
+        distro: distro("alpine", "3.20.3"),
+        packages: vec![package(PackageKind::Apk, "zlib", "1.3-r1")],
+        ..Sbom::default()
+    };
     let finding = &find_in(&sbom, &database).findings[0];
     assert_eq!((finding.severity, finding.severity_source.as_str()), (Severity::Critical, "nvd, by CVE-2024-1"));
 }

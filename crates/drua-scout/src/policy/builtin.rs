@@ -42,24 +42,26 @@ const NON_ROOT: &str = "default-non-root-user";
 
 /// The policies, in the order in which they are listed.
 pub const BUILTIN: [Builtin; 7] = [
-    policy(FIXABLE, "No fixable critical or high vulnerabilities", ResultType::Vulnerability, &[
-        "severities",
-        "fixable_only",
-        "package_types",
-        "grace_period_days",
-    ]),
-    policy(HIGH_PROFILE, "No high-profile vulnerabilities", ResultType::Vulnerability, &[
-        "cves",
-        "ignored_cves",
-        "include_cisa_kev",
-    ]),
+    policy(
+        FIXABLE,
+        "No fixable critical or high vulnerabilities",
+        ResultType::Vulnerability,
+        &["severities", "fixable_only", "package_types", "grace_period_days"],
+    ),
+    policy(
+        HIGH_PROFILE,
+        "No high-profile vulnerabilities",
+        ResultType::Vulnerability,
+        &["cves", "ignored_cves", "include_cisa_kev"],
+    ),
     policy(COPYLEFT, "No copyleft licenses", ResultType::License, &["licenses", "ignored_packages"]),
     policy(STALE, "Up-to-date base images", ResultType::Generic, &[]),
-    policy(APPROVED, "Approved base images", ResultType::Generic, &[
-        "allowed_base_images",
-        "allowed_distros_only",
-        "allowed_distros",
-    ]),
+    policy(
+        APPROVED,
+        "Approved base images",
+        ResultType::Generic,
+        &["allowed_base_images", "allowed_distros_only", "allowed_distros"],
+    ),
     policy(ATTESTATIONS, "Supply chain attestations", ResultType::Boolean, &["required_attestations"]),
     policy(NON_ROOT, "Default non-root user", ResultType::Boolean, &[]),
 ];
@@ -140,7 +142,9 @@ fn of_finding(input: &PolicyInput<'_>, finding: &Finding) -> Violation {
         .with("severity", finding.severity.name())
         .with("purl", purl);
     match &finding.fixed {
-        Some(fixed) => violation.with("fixed_version", fixed.clone()).fix(format!("upgrade {} to {fixed}", package.name)),
+        Some(fixed) => {
+            violation.with("fixed_version", fixed.clone()).fix(format!("upgrade {} to {fixed}", package.name))
+        }
         None => violation,
     }
 }
@@ -157,7 +161,10 @@ fn fixable(input: &PolicyInput<'_>, config: &PolicyConfig) -> Outcome {
             && (types.is_empty() || types.iter().any(|kind| kind == input.report.package(finding).kind.name()))
             && (grace <= 0 || age_days(&finding.published, input.today).is_none_or(|age| age > grace))
     };
-    judged_findings(input, input.report.findings.iter().filter(counted).map(|finding| of_finding(input, finding)).collect())
+    judged_findings(
+        input,
+        input.report.findings.iter().filter(counted).map(|finding| of_finding(input, finding)).collect(),
+    )
 }
 
 /// Days between the day of a time and today.
@@ -253,7 +260,9 @@ fn approved(input: &PolicyInput<'_>, config: &PolicyConfig) -> Result<Outcome, D
         violations.push(Violation::new(format!("the base image {name} is not approved")).with("base", name.clone()));
     }
     let distros = config.list(APPROVED, "allowed_distros", &[]);
-    if let Some(distro) = input.report.sbom.distro.as_ref().filter(|_| config.flag(APPROVED, "allowed_distros_only", true)) {
+    if let Some(distro) =
+        input.report.sbom.distro.as_ref().filter(|_| config.flag(APPROVED, "allowed_distros_only", true))
+    {
         let own = format!("{}:{}", distro.id, distro.version_id);
         if !distros.is_empty() && !distros.iter().any(|pattern| glob(pattern, &own) || pattern == &distro.id) {
             violations.push(Violation::new(format!("the distribution {own} is not approved")).with("distro", own));
@@ -265,7 +274,9 @@ fn approved(input: &PolicyInput<'_>, config: &PolicyConfig) -> Result<Outcome, D
                 "ol" => "oracle-linux",
                 id => id,
             };
-            if let Some(life) = life(product, &distro.version_id, input.database, input.today)?.filter(|life| life.is_over) {
+            if let Some(life) =
+                life(product, &distro.version_id, input.database, input.today)?.filter(|life| life.is_over)
+            {
                 violations.push(Violation::new(format!("{} gets no more fixes", life.product)).with("end", life.end));
             }
         }
@@ -279,7 +290,8 @@ fn attestations(input: &PolicyInput<'_>, config: &PolicyConfig) -> Outcome {
     }
     let has = |prefix: &str| input.report.sbom.target.attestations.iter().any(|found| found.starts_with(prefix));
     let required = config.list(ATTESTATIONS, "required_attestations", &[]);
-    let missing = |name: &str, how: &str| Violation::new(format!("there is no {name}")).with("attestation", name).fix(how);
+    let missing =
+        |name: &str, how: &str| Violation::new(format!("there is no {name}")).with("attestation", name).fix(how);
     let mut violations: Vec<Violation> =
         required.iter().filter(|name| !has(name)).map(|name| missing(name, "attach it to the image")).collect();
     if required.is_empty() {

@@ -44,7 +44,9 @@ fn listed<'l>(word: &str, licenses: &'l [String]) -> Option<&'l str> {
         .find(|license| {
             let license = license.to_ascii_uppercase();
             word == license
-                || word.strip_prefix(&license).is_some_and(|rest| rest.starts_with(['-', '+', 'V']) || rest.starts_with(|c: char| c.is_ascii_digit()))
+                || word.strip_prefix(&license).is_some_and(|rest| {
+                    rest.starts_with(['-', '+', 'V']) || rest.starts_with(|c: char| c.is_ascii_digit())
+                })
         })
         .map(String::as_str)
 }

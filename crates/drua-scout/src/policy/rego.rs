@@ -112,12 +112,12 @@ impl RegoPolicy {
         engine.set_input(Rego::from(document));
         let data = Rego::from(json!({ "config": config.settings(&self.name) }));
         engine.add_data(data).map_err(|error| rego_error(&self.path, &error))?;
-        let violations = violations(&rule(&mut engine, &self.path, "violation")?);
+        let rules = rules(&mut engine, &self.path)?;
+        let violations = violations(rules.get("violation").unwrap_or(&Value::Null));
         // `pass` decides; a policy without it passes when nothing is violated.
-        let met = match rule(&mut engine, &self.path, "pass")? {
-            Value::Bool(pass) => pass,
-            _ if engine.has_declared_rule_rooted_at(&self.path, "pass").unwrap_or(false) => false,
-            _ => violations.is_empty(),
+        let met = match rules.get("pass") {
+            Some(pass) => pass.as_bool() == Some(true),
+            None => !declares_pass(&self.text) && violations.is_empty(),
         };
         let weight = config.get(&self.name, "weight").map_or(self.weight, |_| config.weight(&self.name));
         Ok(PolicyResult {
@@ -131,16 +131,24 @@ impl RegoPolicy {
     }
 }
 
-/// A rule's value; null when it has none.
-fn rule(engine: &mut Engine, path: &str, name: &str) -> Result<Value, RegoError> {
-    let rule = format!("data.docker.scout.{name}");
-    // Asking for a rule that does not exist is an error; one that has no value is none.
-    if !engine.has_declared_rule_rooted_at(path, name).unwrap_or(false) {
-        return Ok(Value::Null);
-    }
-    let value = engine.eval_rule(rule).map_err(|error| rego_error(path, &error))?;
+/// The values of all rules; those that are undefined are left out.
+fn rules(engine: &mut Engine, path: &str) -> Result<Value, RegoError> {
+    let results = engine.eval_query("data.docker.scout".to_owned(), false).map_err(|error| rego_error(path, &error))?;
+    let value =
+        results.result.first().and_then(|result| result.expressions.first()).map(|expression| &expression.value);
+    let Some(value) = value else { return Ok(Value::Null) };
     let text = value.to_json_str().map_err(|error| rego_error(path, &error))?;
     Ok(serde_json::from_str(&text).unwrap_or_default())
+}
+
+/// Whether a policy has a rule `pass`, which may then be undefined.
+fn declares_pass(text: &str) -> bool {
+    text.lines().any(|line| {
+        let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        let first = words.next();
+        !line.starts_with([' ', '\t', '#'])
+            && (first == Some("pass") || (first == Some("default") && words.next() == Some("pass")))
+    })
 }
 
 fn violations(value: &Value) -> Vec<Violation> {
@@ -162,8 +170,10 @@ fn violations(value: &Value) -> Vec<Violation> {
 /// The METADATA block: comments with YAML.
 fn metadata(text: &str) -> Value {
     let mut lines = text.lines().skip_while(|line| line.trim() != "# METADATA").skip(1);
-    let comments: Vec<&str> =
-        lines.by_ref().map_while(|line| line.strip_prefix('#').map(|rest| rest.strip_prefix(' ').unwrap_or(rest))).collect();
+    let comments: Vec<&str> = lines
+        .by_ref()
+        .map_while(|line| line.strip_prefix('#').map(|rest| rest.strip_prefix(' ').unwrap_or(rest)))
+        .collect();
     yaml::parse(&comments.join("\n")).unwrap_or_default()
 }
 
@@ -179,17 +189,25 @@ fn document(input: &PolicyInput<'_>) -> Value {
         "licenses": package.licenses,
         "locations": package.locations.iter().map(|location| json!({ "path": location.path, "layer": location.layer })).collect::<Vec<_>>(),
     })).collect();
-    let vulnerabilities: Vec<Value> = input.report.findings.iter().filter(|finding| finding.counts()).map(|finding| json!({
-        "cve": finding.id,
-        "aliases": finding.aliases,
-        "severity": finding.severity.name(),
-        "purl": input.report.package(finding).purl(distro).to_string(),
-        "fixed_version": finding.fixed,
-        "published_at": finding.published,
-        "exploited": finding.exploited.is_some(),
-        "epss": finding.epss.map(|epss| epss.score),
-        "cvss": finding.cvss.as_ref().map(|cvss| json!({ "score": cvss.score, "vector": cvss.vector })),
-    })).collect();
+    let vulnerabilities: Vec<Value> = input
+        .report
+        .findings
+        .iter()
+        .filter(|finding| finding.counts())
+        .map(|finding| {
+            json!({
+                "cve": finding.id,
+                "aliases": finding.aliases,
+                "severity": finding.severity.name(),
+                "purl": input.report.package(finding).purl(distro).to_string(),
+                "fixed_version": finding.fixed,
+                "published_at": finding.published,
+                "exploited": finding.exploited.is_some(),
+                "epss": finding.epss.map(|epss| epss.score),
+                "cvss": finding.cvss.as_ref().map(|cvss| json!({ "score": cvss.score, "vector": cvss.vector })),
+            })
+        })
+        .collect();
     json!({
         "source": { "image": {
             "name": sbom.target.name,
@@ -230,9 +248,7 @@ fn functions(engine: &mut Engine, path: &str, document: &Value) -> Result<(), Re
             "qualifiers": purl.qualifiers, "subpath": purl.subpath,
         })))
     };
-    engine
-        .add_extension("scout.parse_purl".to_owned(), 1, Box::new(parse))
-        .map_err(|error| rego_error(path, &error))
+    engine.add_extension("scout.parse_purl".to_owned(), 1, Box::new(parse)).map_err(|error| rego_error(path, &error))
 }
 
 fn rego_error(path: &str, error: &dyn std::fmt::Display) -> RegoError {

@@ -41,7 +41,8 @@ impl fmt::Display for HealthScore {
 /// The score of results; none when no policy has a weight.
 pub fn health_score(results: &[PolicyResult]) -> Option<HealthScore> {
     let all: u64 = results.iter().map(|result| u64::from(result.weight)).sum();
-    let met: u64 = results.iter().filter(|result| result.met == Some(true)).map(|result| u64::from(result.weight)).sum();
+    let met: u64 =
+        results.iter().filter(|result| result.met == Some(true)).map(|result| u64::from(result.weight)).sum();
     if all == 0 {
         return None;
     }

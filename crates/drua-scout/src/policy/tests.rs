@@ -7,29 +7,42 @@ use crate::model::{PackageKind, Sbom, Target};
 use crate::recommend::base_image;
 use crate::report::Filter;
 
-fn judge(sbom: &Sbom, config: &str, run: impl Fn(&PolicyInput<'_>, &PolicyConfig) -> Vec<PolicyResult>) -> Vec<PolicyResult> {
-    let record = osv("CVE-2024-3094", "Debian:12", "xz", r#"[{"introduced":"0"},{"fixed":"9"}]"#)
-        .replace("\"summary\"", "\"database_specific\":{\"severity\":\"CRITICAL\"},\"published\":\"2026-11-01T00:00:00Z\",\"summary\"");
+fn judge(
+    sbom: &Sbom,
+    config: &str,
+    run: impl Fn(&PolicyInput<'_>, &PolicyConfig) -> Vec<PolicyResult>,
+) -> Vec<PolicyResult> {
+    let record = osv("CVE-2024-3094", "Debian:12", "xz", r#"[{"introduced":"0"},{"fixed":"9"}]"#).replace(
+        "\"summary\"",
+        "\"database_specific\":{\"severity\":\"CRITICAL\"},\"published\":\"2026-11-01T00:00:00Z\",\"summary\"",
+    );
     let kev = r#"{"catalogVersion":"1","dateReleased":"2026-01-01","vulnerabilities":[{"cveID":"CVE-1","dateAdded":"2024-02-03"}]}"#;
     let page = "---\nreleases:\n  - releaseCycle: \"12\"\n    codename: Bookworm\n    eol: 2026-07-11\n---\n";
     let database = Database::new(vec![segment("debian", &[("a.json", &record), ("k.json", kev), ("debian.md", page)])]);
     let matches = find(sbom, &database, MatchOptions::default()).unwrap();
     let report = Report::new(sbom, &matches, &Filter::default(), None);
     let base = base_image(sbom, &[], None);
-    let input =
-        PolicyInput { report: &report, base: base.as_ref(), base_is_current: Some(true), database: &database, today: "2026-11-23" };
+    let input = PolicyInput {
+        report: &report,
+        base: base.as_ref(),
+        base_is_current: Some(true),
+        database: &database,
+        today: "2026-11-23",
+    };
     run(&input, &PolicyConfig::parse(config).unwrap())
 }
 
 fn image() -> Sbom {
     let mut xz = package(PackageKind::Deb, "xz", "5");
     xz.licenses = vec!["MIT OR GPL-2.0-only".to_owned()];
-    let target = Target { user: "app".to_owned(), attestations: vec!["https://slsa.dev/provenance/v1".to_owned()], ..Target::default() };
+    let target = Target {
+        user: "app".to_owned(),
+        attestations: vec!["https://slsa.dev/provenance/v1".to_owned()],
+        ..Target::default()
+    };
     let mut debian = distro("debian", "12");
     debian.as_mut().unwrap().codename = "bookworm".to_owned();
-    Sbom {
-        target,
-        distro: debian, packages: vec![xz], layers: vec![crate::model::Layer::default()], ..Sbom::default() }
+    Sbom { target, distro: debian, packages: vec![xz], layers: vec![crate::model::Layer::default()], ..Sbom::default() }
 }
 
 fn met(results: &[PolicyResult], id: &str) -> Option<bool> {
@@ -60,7 +73,9 @@ fn settings_change_the_outcome() {
         "supply-chain-attestations":{"required_attestations":["https://slsa.dev/provenance/"]},
         "approved-base-images":{"allowed_distros_only":false,"allowed_base_images":["debian:*"]},"no-stale-base-images":{"weight":0}}"#;
     let results = judge(&image(), config, |input, config| evaluate(input, config, &[]).unwrap());
-    for id in ["fixable-vulnerabilities", "high-profile-vulnerabilities", "supply-chain-attestations", "approved-base-images"] {
+    for id in
+        ["fixable-vulnerabilities", "high-profile-vulnerabilities", "supply-chain-attestations", "approved-base-images"]
+    {
         assert_eq!(met(&results, id), Some(true), "{id}: {results:?}");
     }
     assert_eq!(health_score(&results).unwrap().to_string(), "A (100%)");
@@ -72,7 +87,8 @@ fn settings_change_the_outcome() {
 fn what_is_not_known_is_not_met() {
     let mut sbom = image();
     sbom.target.kind = crate::model::TargetKind::Directory;
-    let results = judge(&sbom, "{}", |input, config| evaluate(input, config, &["default-non-root-user".to_owned()]).unwrap());
+    let results =
+        judge(&sbom, "{}", |input, config| evaluate(input, config, &["default-non-root-user".to_owned()]).unwrap());
     assert_eq!((results.len(), results[0].met), (1, None));
     assert_eq!(health_score(&results).unwrap().grade, Grade::F);
 }
@@ -90,7 +106,10 @@ fn grades_are_strict() {
         };
         health_score(&[result(true, met), result(false, all - met)]).unwrap().grade
     };
-    assert_eq!([score(91, 100), score(90, 100), score(70, 100), score(50, 100), score(30, 100), score(10, 100)], [Grade::A, Grade::B, Grade::C, Grade::D, Grade::E, Grade::F]);
+    assert_eq!(
+        [score(91, 100), score(90, 100), score(70, 100), score(50, 100), score(30, 100), score(10, 100)],
+        [Grade::A, Grade::B, Grade::C, Grade::D, Grade::E, Grade::F]
+    );
 }
 
 #[test]
@@ -134,9 +153,13 @@ violation contains {"message": sprintf("%s is here", [a.name]), "detail": {"purl
 #[test]
 fn rego_by_scouts_contract() {
     let policy = RegoPolicy::parse("no-xz.rego", REGO).unwrap();
-    let run = |config: &str| judge(&image(), config, |input, config| vec![policy.evaluate(input, config).unwrap()]).remove(0);
+    let run =
+        |config: &str| judge(&image(), config, |input, config| vec![policy.evaluate(input, config).unwrap()]).remove(0);
     let result = run(r#"{"no-xz":{"name":"xz"}}"#);
-    assert_eq!((result.id.as_str(), result.title.as_str(), result.met, result.weight), ("no-xz", "No xz", Some(false), 30));
+    assert_eq!(
+        (result.id.as_str(), result.title.as_str(), result.met, result.weight),
+        ("no-xz", "No xz", Some(false), 30)
+    );
     assert_eq!(result.violations[0].message, "xz is here");
     assert_eq!(result.violations[0].remediation.as_deref(), Some("remove it"));
     assert_eq!(run(r#"{"no-xz":{"name":"zlib"}}"#).met, Some(true));
@@ -146,9 +169,13 @@ fn rego_by_scouts_contract() {
 fn rego_that_is_wrong_is_an_error() {
     assert!(matches!(RegoPolicy::parse("a.rego", "package other\n"), Err(RegoError::Package { .. })));
     assert!(matches!(RegoPolicy::parse("a.rego", "package docker.scout\nx {"), Err(RegoError::Rego { .. })));
-    let calls = RegoPolicy::parse("a.rego", "package docker.scout\nimport rego.v1\npass if cosign.verify_image(input)\n");
+    let calls =
+        RegoPolicy::parse("a.rego", "package docker.scout\nimport rego.v1\npass if cosign.verify_image(input)\n");
     let failed = judge(&image(), "{}", |input, config| {
-        let result = calls.as_ref().map_err(ToString::to_string).and_then(|p| p.evaluate(input, config).map_err(|e| e.to_string()));
+        let result = calls
+            .as_ref()
+            .map_err(ToString::to_string)
+            .and_then(|p| p.evaluate(input, config).map_err(|e| e.to_string()));
         assert!(result.is_err(), "{result:?}");
         Vec::new()
     });

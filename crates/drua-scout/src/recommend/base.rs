@@ -115,7 +115,8 @@ pub fn base_image(sbom: &Sbom, known: &[KnownImage], provenance: Option<&Provena
         return Some(named(&base.name, base.digest.clone(), Rung::Provenance));
     }
     let target = &sbom.target;
-    let said = |key: &str| target.annotations.get(key).or_else(|| target.labels.get(key)).filter(|value| !value.is_empty());
+    let said =
+        |key: &str| target.annotations.get(key).or_else(|| target.labels.get(key)).filter(|value| !value.is_empty());
     if let Some(name) = said("org.opencontainers.image.base.name") {
         return Some(named(name, said("org.opencontainers.image.base.digest").cloned(), Rung::Annotation));
     }
@@ -141,7 +142,10 @@ fn by_layers(sbom: &Sbom, known: &[KnownImage]) -> Option<BaseImage> {
         .filter(|image| {
             let count = image.diff_ids.len();
             // The whole image is a base only of an image that added nothing but configuration, which cannot be told.
-            count > 0 && count < own.len() && !is_self(image) && image.diff_ids.iter().map(String::as_str).eq(own[..count].iter().copied())
+            count > 0
+                && count < own.len()
+                && !is_self(image)
+                && image.diff_ids.iter().map(String::as_str).eq(own[..count].iter().copied())
         })
         .flat_map(|image| image.names.iter().map(|name| (image.diff_ids.len(), name)))
         .collect();
@@ -167,7 +171,8 @@ fn by_layers(sbom: &Sbom, known: &[KnownImage]) -> Option<BaseImage> {
 /// Not surer than a guess: an image without CMD, or one that was built on itself, is read wrongly.
 fn base_layers(sbom: &Sbom) -> Option<usize> {
     let history = &sbom.target.history;
-    let has_layer: std::collections::HashSet<usize> = sbom.layers.iter().filter_map(|layer| layer.history_index).collect();
+    let has_layer: std::collections::HashSet<usize> =
+        sbom.layers.iter().filter_map(|layer| layer.history_index).collect();
     if history.is_empty() || has_layer.is_empty() {
         return None;
     }
@@ -217,9 +222,10 @@ fn by_history(sbom: &Sbom, layers: Option<usize>) -> Option<BaseImage> {
         for (variable, repository) in VARIABLES {
             let Some(at) = entry.find(&format!("{variable}=")) else { continue };
             let value = entry[at + variable.len() + 1..].trim_start_matches(['"', '\'']);
-            let version: String = value.chars().take_while(|c| c.is_ascii_alphanumeric() || "._".contains(*c)).collect();
+            let version: String =
+                value.chars().take_while(|c| c.is_ascii_alphanumeric() || "._".contains(*c)).collect();
             if version.starts_with(|c: char| c.is_ascii_digit()) {
-                let slim = if sbom.is_slim() && on != "" && !on.starts_with("alpine") { "-slim" } else { "" };
+                let slim = if sbom.is_slim() && !on.is_empty() && !on.starts_with("alpine") { "-slim" } else { "" };
                 let tag = if on.is_empty() { version } else { format!("{version}{slim}-{on}") };
                 return Some(base(repository, &tag, layers, Rung::History));
             }
@@ -250,7 +256,14 @@ fn by_system(sbom: &Sbom, layers: Option<usize>) -> Option<BaseImage> {
 }
 
 fn base(repository: &str, tag: &str, layers: Option<usize>, rung: Rung) -> BaseImage {
-    BaseImage { repository: repository.to_owned(), tag: tag.to_owned(), digest: None, layers, rung, hierarchy: Vec::new() }
+    BaseImage {
+        repository: repository.to_owned(),
+        tag: tag.to_owned(),
+        digest: None,
+        layers,
+        rung,
+        hierarchy: Vec::new(),
+    }
 }
 
 fn minor(version: &str) -> String {

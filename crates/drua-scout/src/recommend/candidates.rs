@@ -84,7 +84,8 @@ pub fn candidates(
     let own = Tag::parse(&base.tag);
     let mut found = vec![refresh(base, life_of(repository, &own, &cycles, today))];
     let usable = groups.iter().filter(|group| {
-        let runs = group.architectures.is_empty() || group.architectures.iter().any(|name| name == official_arch(architecture));
+        let runs = group.architectures.is_empty()
+            || group.architectures.iter().any(|name| name == official_arch(architecture));
         runs && !group.directory.contains("windows")
     });
     for group in usable {
@@ -101,7 +102,10 @@ pub fn candidates(
     }
     found.sort_by(|a, b| {
         let version = |candidate: &Candidate| Tag::parse(&candidate.tag).version;
-        a.kind.cmp(&b.kind).then_with(|| Scheme::Semver.compare(&version(b), &version(a))).then_with(|| a.tag.cmp(&b.tag))
+        a.kind
+            .cmp(&b.kind)
+            .then_with(|| Scheme::Semver.compare(&version(b), &version(a)))
+            .then_with(|| a.tag.cmp(&b.tag))
     });
     // One of each kind is a choice, ten are a list.
     let mut counts = std::collections::HashMap::new();
@@ -189,7 +193,8 @@ struct Tag {
 }
 
 const CODENAMES: [&str; 12] = [
-    "buster", "bullseye", "bookworm", "trixie", "forky", "focal", "jammy", "noble", "resolute", "sid", "bionic", "xenial",
+    "buster", "bullseye", "bookworm", "trixie", "forky", "focal", "jammy", "noble", "resolute", "sid", "bionic",
+    "xenial",
 ];
 
 impl Tag {
@@ -223,7 +228,13 @@ impl Tag {
     }
 
     fn family(&self) -> &str {
-        if self.system.starts_with("alpine") { "alpine" } else if self.system.is_empty() { "" } else { "debian" }
+        if self.system.starts_with("alpine") {
+            "alpine"
+        } else if self.system.is_empty() {
+            ""
+        } else {
+            "debian"
+        }
     }
 
     /// What kind of change another tag is; none for one that is none or a step back.
@@ -279,7 +290,9 @@ impl Tag {
             CandidateKind::Refresh | CandidateKind::Patch | CandidateKind::Minor => {}
         }
         let lts = cycles.iter().any(|cycle| cycle.lts);
-        let own = cycles.iter().find(|cycle| other.version == cycle.name || other.version.starts_with(&format!("{}.", cycle.name)));
+        let own = cycles
+            .iter()
+            .find(|cycle| other.version == cycle.name || other.version.starts_with(&format!("{}.", cycle.name)));
         if lts && own.is_some_and(|cycle| !cycle.lts) {
             cons.push("no long-term support".to_owned());
         }

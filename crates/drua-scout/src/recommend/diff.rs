@@ -1,5 +1,7 @@
 //! Unified diffs of small edits.
 
+use std::fmt::Write as _;
+
 /// Lines around a change that are shown.
 const CONTEXT: usize = 3;
 /// Files with more lines are compared from their ends only.
@@ -91,7 +93,7 @@ impl Hunk {
             1 => format!("{}", from + 1),
             count => format!("{},{count}", from + 1),
         };
-        text.push_str(&format!("@@ -{} +{} @@\n", range(from, until), range(new_from, new_until)));
+        let _ = writeln!(text, "@@ -{} +{} @@", range(from, until), range(new_from, new_until));
         let mut at = from;
         let mut line = |mark: char, line: &str| {
             text.push(mark);

@@ -8,8 +8,12 @@ use crate::model::PackageKind;
 pub(super) fn edit(path: &str, text: &str, kind: PackageKind, name: &str, to: &str) -> Option<String> {
     let file = path.rsplit('/').next().unwrap_or(path);
     let change: &dyn Fn(&str) -> Option<String> = match (kind, file) {
-        (PackageKind::Pypi, _) if file.ends_with(".txt") && file.contains("requirements") => &|line| requirement(line, name, to),
-        (PackageKind::Npm, "package.json") | (PackageKind::Composer, "composer.json") => &|line| json_entry(line, name, to),
+        (PackageKind::Pypi, _) if file.ends_with(".txt") && file.contains("requirements") => {
+            &|line| requirement(line, name, to)
+        }
+        (PackageKind::Npm, "package.json") | (PackageKind::Composer, "composer.json") => {
+            &|line| json_entry(line, name, to)
+        }
         (PackageKind::Golang, "go.mod") => &|line| go_require(line, name, to),
         (PackageKind::Cargo, "Cargo.toml") => &|line| cargo_entry(line, name, to),
         (PackageKind::Gem, "Gemfile") => &|line| gem_line(line, name, to),
@@ -31,7 +35,9 @@ pub(super) fn edit(path: &str, text: &str, kind: PackageKind, name: &str, to: &s
 
 /// Whether a name or version can stand in a command or a file as it is: nothing that a shell or a parser reads.
 pub(super) fn is_plain(text: &str) -> bool {
-    !text.is_empty() && !text.starts_with('-') && text.chars().all(|c| c.is_ascii_alphanumeric() || "@/._+:~-!".contains(c))
+    !text.is_empty()
+        && !text.starts_with('-')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "@/._+:~-!".contains(c))
 }
 
 /// What to run after an edit, or instead of one.
@@ -65,7 +71,11 @@ fn with_v(version: &str) -> String {
 fn requirement(line: &str, name: &str, to: &str) -> Option<String> {
     let (before, after) = line.split_once("==")?;
     let own = before.trim().split('[').next().unwrap_or_default().trim();
-    if own.is_empty() || normalized_name("PyPI", own) != normalized_name("PyPI", name) || line.contains("--hash") || line.trim_end().ends_with('\\') {
+    if own.is_empty()
+        || normalized_name("PyPI", own) != normalized_name("PyPI", name)
+        || line.contains("--hash")
+        || line.trim_end().ends_with('\\')
+    {
         return None;
     }
     let space = after.len() - after.trim_start().len();

@@ -1,5 +1,7 @@
 //! Everything that could be done, the most helpful first, with the edit that does it.
 
+use std::fmt::Write as _;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -101,12 +103,16 @@ pub struct Plan {
 pub fn plan(input: &PlanInput<'_>) -> Plan {
     let report = input.report;
     let upgrades = upgrades(report.sbom, &report.findings);
-    let mut actions: Vec<Action> = input.candidates.iter().filter_map(|candidate| base_action(input, candidate)).collect();
+    let mut actions: Vec<Action> =
+        input.candidates.iter().filter_map(|candidate| base_action(input, candidate)).collect();
     actions.extend(system_action(input, &upgrades));
     actions.extend(package_actions(input, &upgrades));
     actions.retain(|action| action.clears.total() > 0 || matches!(action.kind, ActionKind::Base(_)));
     actions.sort_by(|a, b| {
-        weight(&b.clears).cmp(&weight(&a.clears)).then_with(|| b.measured.cmp(&a.measured)).then_with(|| a.title.cmp(&b.title))
+        weight(&b.clears)
+            .cmp(&weight(&a.clears))
+            .then_with(|| b.measured.cmp(&a.measured))
+            .then_with(|| a.title.cmp(&b.title))
     });
     let unfixed = report.findings.iter().copied().filter(|finding| finding.counts() && finding.fixed.is_none());
     Plan { actions, remains: Counts::of(unfixed) }
@@ -155,7 +161,16 @@ fn base_action(input: &PlanInput<'_>, candidate: &Candidate) -> Option<Action> {
         _ => Vec::new(),
     };
     let command = is_refresh.then(|| "drua build --pull --no-cache .".to_owned());
-    Some(Action { kind: ActionKind::Base(candidate.kind), title, clears, measured, ids: Vec::new(), remarks, edits, command })
+    Some(Action {
+        kind: ActionKind::Base(candidate.kind),
+        title,
+        clears,
+        measured,
+        ids: Vec::new(),
+        remarks,
+        edits,
+        command,
+    })
 }
 
 /// Whether the Dockerfile's image is the base that was recognised.
@@ -182,8 +197,11 @@ fn system_action(input: &PlanInput<'_>, upgrades: &[Upgrade]) -> Option<Action> 
     let packages = &input.report.sbom.packages;
     let chosen: Vec<&Upgrade> = upgrades.iter().filter(|upgrade| packages[upgrade.package].kind.is_os()).collect();
     let kind = packages[chosen.first()?.package].kind;
-    let mut names: Vec<&str> =
-        chosen.iter().map(|upgrade| packages[upgrade.package].name.as_str()).filter(|name| manifest::is_plain(name)).collect();
+    let mut names: Vec<&str> = chosen
+        .iter()
+        .map(|upgrade| packages[upgrade.package].name.as_str())
+        .filter(|name| manifest::is_plain(name))
+        .collect();
     names.sort_unstable();
     names.dedup();
     if names.is_empty() {
@@ -193,7 +211,9 @@ fn system_action(input: &PlanInput<'_>, upgrades: &[Upgrade]) -> Option<Action> 
     let run = match kind {
         PackageKind::Apk => format!("apk add --no-cache --upgrade {list}"),
         PackageKind::Deb => {
-            format!("apt-get update && apt-get install -y --no-install-recommends --only-upgrade {list} && rm -rf /var/lib/apt/lists/*")
+            format!(
+                "apt-get update && apt-get install -y --no-install-recommends --only-upgrade {list} && rm -rf /var/lib/apt/lists/*"
+            )
         }
         PackageKind::Rpm => format!("dnf upgrade -y {list} && dnf clean all"),
         PackageKind::Alpm => "pacman -Syu --noconfirm".to_owned(),
@@ -209,7 +229,10 @@ fn system_action(input: &PlanInput<'_>, upgrades: &[Upgrade]) -> Option<Action> 
     let mut remarks = Vec::new();
     let user = input.report.sbom.target.user.as_str();
     if !matches!(user, "" | "0" | "root" | "0:0") {
-        remarks.push(format!("- the image runs as `{}`: if its base does too, `USER root` is needed before the line", crate::text::clean(user, 60)));
+        remarks.push(format!(
+            "- the image runs as `{}`: if its base does too, `USER root` is needed before the line",
+            crate::text::clean(user, 60)
+        ));
     }
     Some(Action {
         kind: ActionKind::System,
@@ -285,28 +308,33 @@ impl Plan {
                 (1, _) => format!("{about}1 finding goes:{}", action.clears),
                 _ => format!("{about}{total} findings go:{}", action.clears),
             };
-            text.push_str(&format!("{:>2}. {}\n    {gone}\n", index + 1, action.title));
+            let _ = write!(text, "{:>2}. {}\n    {gone}\n", index + 1, action.title);
             for remark in &action.remarks {
-                text.push_str(&format!("    {remark}\n"));
+                let _ = writeln!(text, "    {remark}");
             }
             if let Some(command) = &action.command {
-                text.push_str(&format!("    $ {command}\n"));
+                let _ = writeln!(text, "    $ {command}");
             }
             for edit in &action.edits {
                 for line in edit.diff.lines() {
-                    text.push_str(&format!("    {}\n", shown(line)));
+                    let _ = writeln!(text, "    {}", shown(line));
                 }
             }
             text.push('\n');
         }
         if self.actions.len() > limit {
-            text.push_str(&format!("… and {} more; --all shows them\n", self.actions.len() - limit));
+            let _ = writeln!(text, "… and {} more; --all shows them", self.actions.len() - limit);
         }
         if self.actions.is_empty() {
             text.push_str("There is nothing to do.\n");
         }
         if self.remains.total() > 0 {
-            text.push_str(&format!("{} have no fix yet:{}\n", crate::report::count_of(self.remains.total(), "finding", "findings"), self.remains));
+            let _ = writeln!(
+                text,
+                "{} have no fix yet:{}",
+                crate::report::count_of(self.remains.total(), "finding", "findings"),
+                self.remains
+            );
         }
         text
     }

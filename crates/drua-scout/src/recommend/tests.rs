@@ -9,7 +9,10 @@ use crate::model::{Layer, Location, PackageKind, Sbom, Target};
 use crate::report::{Filter, Report};
 
 fn layers(ids: &[&str]) -> Vec<Layer> {
-    ids.iter().enumerate().map(|(at, id)| Layer { diff_id: (*id).to_owned(), history_index: Some(at), ..Layer::default() }).collect()
+    ids.iter()
+        .enumerate()
+        .map(|(at, id)| Layer { diff_id: (*id).to_owned(), history_index: Some(at), ..Layer::default() })
+        .collect()
 }
 
 #[test]
@@ -23,12 +26,26 @@ fn the_surest_evidence_wins() {
     assert_eq!(rung(&sbom, &[], None), ("debian:bookworm".to_owned(), Rung::System, None));
     sbom.target.history = vec!["ENV PYTHON_VERSION=3.12.1".to_owned()];
     assert_eq!(rung(&sbom, &[], None).0, "python:3.12.1-slim-bookworm");
-    let image = |name: &str, ids: &[&str]| KnownImage { names: vec![name.to_owned()], diff_ids: ids.iter().map(|id| (*id).to_owned()).collect() };
-    let known = [image("debian:12", &["a"]), image("someone/python:3.12", &["a", "b"]), image("python:3.12-slim", &["a", "b"]), image("other", &["x"])];
+    let image = |name: &str, ids: &[&str]| KnownImage {
+        names: vec![name.to_owned()],
+        diff_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    let known = [
+        image("debian:12", &["a"]),
+        image("someone/python:3.12", &["a", "b"]),
+        image("python:3.12-slim", &["a", "b"]),
+        image("other", &["x"]),
+    ];
     let base = base_image(&sbom, &known, None).unwrap();
-    assert_eq!((base.name().as_str(), base.layers), ("python:3.12-slim", Some(2)), "never a stranger's where an official one fits");
+    assert_eq!(
+        (base.name().as_str(), base.layers),
+        ("python:3.12-slim", Some(2)),
+        "never a stranger's where an official one fits"
+    );
     assert_eq!(base.hierarchy, [("debian:12".to_owned(), 1)]);
-    sbom.target.labels.insert("org.opencontainers.image.base.name".to_owned(), "docker.io/library/python:3.12-slim".to_owned());
+    sbom.target
+        .labels
+        .insert("org.opencontainers.image.base.name".to_owned(), "docker.io/library/python:3.12-slim".to_owned());
     assert_eq!(rung(&sbom, &known, None).1, Rung::Annotation);
     let provenance = ProvenanceBase { name: "python:3.12-slim".to_owned(), digest: None };
     assert_eq!(rung(&sbom, &known, Some(&provenance)).1, Rung::Provenance);
@@ -73,14 +90,20 @@ fn candidates_stay_in_the_family() {
         found.into_iter().map(|candidate| (candidate.kind, candidate.tag)).collect()
     };
     let kind = |kind, tag: &str| (kind, tag.to_owned());
-    assert_eq!(tags("3.12-bookworm"), [
-        kind(CandidateKind::Refresh, "3.12-bookworm"),
-        kind(CandidateKind::Minor, "3.13-bookworm"),
-        kind(CandidateKind::Slimmer, "3.12-slim-bookworm"),
-    ]);
+    assert_eq!(
+        tags("3.12-bookworm"),
+        [
+            kind(CandidateKind::Refresh, "3.12-bookworm"),
+            kind(CandidateKind::Minor, "3.13-bookworm"),
+            kind(CandidateKind::Slimmer, "3.12-slim-bookworm"),
+        ]
+    );
     let of_patch = tags("3.12.1-slim-bookworm");
     assert!(of_patch.contains(&kind(CandidateKind::Patch, "3.12.9-slim-bookworm")), "{of_patch:?}");
-    assert!(of_patch.iter().all(|(_, tag)| !tag.contains("rc") && !tag.contains("alpine") && !tag.contains("windows")), "{of_patch:?}");
+    assert!(
+        of_patch.iter().all(|(_, tag)| !tag.contains("rc") && !tag.contains("alpine") && !tag.contains("windows")),
+        "{of_patch:?}"
+    );
     let newer = tags("3.13-slim-bookworm");
     assert!(newer.contains(&kind(CandidateKind::NewerSystem, "3.13-slim-trixie")), "{newer:?}");
 }
@@ -175,8 +198,14 @@ fn edits_of_the_dockerfile() {
     assert!(system.edits[0].after.starts_with(
         "FROM python:3.12-bookworm@sha256:0 AS app\nRUN apt-get update && apt-get install -y --no-install-recommends --only-upgrade openssl"
     ));
-    let base = action("change the base image docker.io/library/python:3.12-bookworm to docker.io/library/python:3.13-bookworm");
-    assert_eq!(base.edits[0].after, DOCKERFILE.replace("3.12-bookworm@sha256:0", "3.13-bookworm"), "the old digest goes");
+    let base = action(
+        "change the base image docker.io/library/python:3.12-bookworm to docker.io/library/python:3.13-bookworm",
+    );
+    assert_eq!(
+        base.edits[0].after,
+        DOCKERFILE.replace("3.12-bookworm@sha256:0", "3.13-bookworm"),
+        "the old digest goes"
+    );
     let refresh = action("refresh the base image");
     assert_eq!((refresh.clears.total(), refresh.measured), (1, false), "one fixable finding lies in the base");
 }
@@ -185,16 +214,44 @@ fn edits_of_the_dockerfile() {
 fn manifests_are_edited_or_left_alone() {
     let edit = |path: &str, text: &str, kind, name: &str, to: &str| manifest::edit(path, text, kind, name, to);
     for (path, kind, name, to, before, after) in [
-        ("requirements.txt", PackageKind::Pypi, "foo-bar", "2.0", "Foo.Bar[x] == 1.0 ; python_version > '3'", Some("Foo.Bar[x] == 2.0 ; python_version > '3'")),
+        (
+            "requirements.txt",
+            PackageKind::Pypi,
+            "foo-bar",
+            "2.0",
+            "Foo.Bar[x] == 1.0 ; python_version > '3'",
+            Some("Foo.Bar[x] == 2.0 ; python_version > '3'"),
+        ),
         ("requirements.txt", PackageKind::Pypi, "foo", "2.0", "foo==1.0 --hash=sha256:0", None),
         ("requirements.txt", PackageKind::Pypi, "foo", "2.0", "foobar==1.0", None),
         ("package.json", PackageKind::Npm, "@a/b", "2.0.0", "  \"@a/b\": \"~1.0.0\",", Some("  \"@a/b\": \"~2.0.0\",")),
         ("package.json", PackageKind::Npm, "a", "2.0.0", "  \"a\": \">=1.0.0 <2\",", None),
         ("package.json", PackageKind::Npm, "a", "2.0.0", "  \"a\": \"git+ssh://x\",", None),
-        ("go.mod", PackageKind::Golang, "example.com/a", "1.2.3", "\texample.com/a v1.0.0 // indirect", Some("\texample.com/a v1.2.3 // indirect")),
-        ("Cargo.toml", PackageKind::Cargo, "serde", "1.0.9", "serde = { version = \"1.0.1\", features = [\"derive\"] }", Some("serde = { version = \"1.0.9\", features = [\"derive\"] }")),
+        (
+            "go.mod",
+            PackageKind::Golang,
+            "example.com/a",
+            "1.2.3",
+            "\texample.com/a v1.0.0 // indirect",
+            Some("\texample.com/a v1.2.3 // indirect"),
+        ),
+        (
+            "Cargo.toml",
+            PackageKind::Cargo,
+            "serde",
+            "1.0.9",
+            "serde = { version = \"1.0.1\", features = [\"derive\"] }",
+            Some("serde = { version = \"1.0.9\", features = [\"derive\"] }"),
+        ),
         ("Cargo.toml", PackageKind::Cargo, "serde", "1.0.9", "serde_json = \"1.0.1\"", None),
-        ("Gemfile", PackageKind::Gem, "rails", "7.1.0", "gem \"rails\", \"~> 7.0\"", Some("gem \"rails\", \"~> 7.1.0\"")),
+        (
+            "Gemfile",
+            PackageKind::Gem,
+            "rails",
+            "7.1.0",
+            "gem \"rails\", \"~> 7.0\"",
+            Some("gem \"rails\", \"~> 7.1.0\""),
+        ),
     ] {
         assert_eq!(edit(path, before, kind, name, to).as_deref(), after, "{before}");
     }
@@ -204,7 +261,8 @@ fn manifests_are_edited_or_left_alone() {
 #[test]
 fn diffs_apply() {
     let before: String = (0..40).map(|line| format!("line {line}\n")).collect();
-    let after = before.replace("line 3\n", "line three\n").replace("line 30\n", "").replace("line 35\n", "line 35\nmore\n");
+    let after =
+        before.replace("line 3\n", "line three\n").replace("line 30\n", "").replace("line 35\n", "line 35\nmore\n");
     let diff = unified("f", &before, &after);
     assert_eq!(diff.matches("@@ -").count(), 2, "{diff}");
     assert_eq!(unified("f", &before, &before), "");

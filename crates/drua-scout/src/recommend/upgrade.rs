@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::advisory::{Severity, of_distro, of_kind};
 use crate::advisory::Coverage;
+use crate::advisory::{Severity, of_distro, of_kind};
 use crate::matching::Finding;
 use crate::model::{Package, Sbom};
 use crate::report::Counts;
@@ -41,7 +41,8 @@ pub fn upgrades(sbom: &Sbom, findings: &[&Finding]) -> Vec<Upgrade> {
 fn upgrade(sbom: &Sbom, index: usize, findings: &[&Finding]) -> Option<Upgrade> {
     let package = &sbom.packages[index];
     let scheme = scheme_of(package, sbom);
-    let fixes: Vec<&&Finding> = findings.iter().filter(|finding| finding.fixed.is_some() && !finding.paid_fix).collect();
+    let fixes: Vec<&&Finding> =
+        findings.iter().filter(|finding| finding.fixed.is_some() && !finding.paid_fix).collect();
     let version = |finding: &Finding| finding.fixed.clone().unwrap_or_default();
     let to = fixes.iter().map(|finding| version(finding)).max_by(|a, b| scheme.compare(a, b))?;
     let within = || {

@@ -1,5 +1,7 @@
 //! Two images side by side.
 
+use std::fmt::Write as _;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -93,20 +95,23 @@ impl Comparison<'_> {
         let row = |label: &str, value: String| (label.to_owned(), value);
         let (before, after) = (&self.before, &self.after);
         let mut text = String::from("## Overview\n\n");
-        text.push_str(&table::table("Analyzed image", &[
-            row("Target", clean(&after.sbom.target.name, 200)),
-            row("  vulnerabilities", after.counts().to_string()),
-            row("  change", after.counts().change_from(&before.counts())),
-            row("  size", bytes(after.sbom.target.size)),
-            row("  packages", after.sbom.packages.len().to_string()),
-            row("Compared to", clean(&before.sbom.target.name, 200)),
-            row("  vulnerabilities", before.counts().to_string()),
-            row("  size", bytes(before.sbom.target.size)),
-            row("  packages", before.sbom.packages.len().to_string()),
-        ]));
+        text.push_str(&table::table(
+            "Analyzed image",
+            &[
+                row("Target", clean(&after.sbom.target.name, 200)),
+                row("  vulnerabilities", after.counts().to_string()),
+                row("  change", after.counts().change_from(&before.counts())),
+                row("  size", bytes(after.sbom.target.size)),
+                row("  packages", after.sbom.packages.len().to_string()),
+                row("Compared to", clean(&before.sbom.target.name, 200)),
+                row("  vulnerabilities", before.counts().to_string()),
+                row("  size", bytes(before.sbom.target.size)),
+                row("  packages", before.sbom.packages.len().to_string()),
+            ],
+        ));
         for (title, mark, list) in [("New", '+', &self.added), ("Gone", '-', &self.removed)] {
             if !list.is_empty() {
-                text.push_str(&format!("\n## {title} vulnerabilities ({})\n\n", list.len()));
+                let _ = write!(text, "\n## {title} vulnerabilities ({})\n\n", list.len());
             }
             for (id, severity, package) in list {
                 let line = format!("  {mark} {:<11} {id}  {package}\n", severity.name());
@@ -115,10 +120,10 @@ impl Comparison<'_> {
             }
         }
         if !self.packages.is_empty() {
-            text.push_str(&format!("\n## Packages ({} changed)\n\n", self.packages.len()));
+            let _ = write!(text, "\n## Packages ({} changed)\n\n", self.packages.len());
         }
         for change in &self.packages {
-            text.push_str(&format!("  {change}\n"));
+            let _ = writeln!(text, "  {change}");
         }
         text
     }
@@ -126,9 +131,7 @@ impl Comparison<'_> {
     /// The comparison as JSON; the form is `version` 1.
     pub fn json(&self) -> serde_json::Value {
         let list = |list: &[(String, Severity, String)]| -> Vec<serde_json::Value> {
-            let one = |(id, severity, package): &(String, Severity, String)| {
-                serde_json::json!({ "id": id, "severity": severity.name(), "package": package })
-            };
+            let one = |(id, severity, package): &(String, Severity, String)| serde_json::json!({ "id": id, "severity": severity.name(), "package": package });
             list.iter().map(one).collect()
         };
         let side = |report: &Report<'_>| {

@@ -13,9 +13,10 @@ pub fn gitlab(report: &Report<'_>, version: &str, start: &str, end: &str) -> Val
         "id": "drua-scout", "name": "drua scout", "version": version, "vendor": { "name": "drua" },
     });
     let target = clean(&report.sbom.target.name, 255);
-    let system = report.sbom.distro.as_ref().map_or_else(|| "unknown".to_owned(), |distro| {
-        clean(&format!("{} {}", distro.id, distro.version_id), 255).trim().to_owned()
-    });
+    let system = report.sbom.distro.as_ref().map_or_else(
+        || "unknown".to_owned(),
+        |distro| clean(&format!("{} {}", distro.id, distro.version_id), 255).trim().to_owned(),
+    );
     let vulnerabilities: Vec<Value> = report.findings.iter().filter(|finding| finding.counts()).map(|finding| {
         let package = report.package(finding);
         let purl = package.purl(report.sbom.distro.as_ref()).to_string();

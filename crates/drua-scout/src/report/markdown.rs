@@ -1,5 +1,7 @@
 //! Markdown for pull requests and job summaries. What strangers wrote is escaped: no HTML, no links, no tables of theirs.
 
+use std::fmt::Write as _;
+
 use super::compare::Comparison;
 use super::packages::{bytes, fix};
 use super::{Counts, Report, count_of};
@@ -13,7 +15,7 @@ pub fn markdown(report: &Report<'_>) -> String {
     let mut text = format!("<h2>:mag: Vulnerabilities of <code>{}</code></h2>\n\n", html(&target.name));
     text.push_str("<details open=\"true\"><summary>:package: Image reference</summary>\n<table>\n");
     let mut row = |label: &str, value: &str| {
-        text.push_str(&format!("<tr><td>{label}</td><td>{value}</td></tr>\n"));
+        let _ = writeln!(text, "<tr><td>{label}</td><td>{value}</td></tr>");
     };
     if let Some(digest) = target.digest.as_deref().or(target.image_id.as_deref()) {
         row("digest", &format!("<code>{}</code>", html(digest)));
@@ -29,19 +31,21 @@ pub fn markdown(report: &Report<'_>) -> String {
         let package = &report.sbom.packages[index];
         let counts = Counts::of(findings.iter().copied());
         let purl = package.purl(report.sbom.distro.as_ref()).to_string();
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "<details><summary>{} <strong>{}</strong> <code>{}</code></summary>\n\n<small><code>{}</code></small><br/>\n",
             badges(&counts),
             html(&package.name),
             html(&package.version),
             html(&purl)
-        ));
+        );
         if let Some(layer) = package.layer().and_then(|layer| report.sbom.layers.get(layer)) {
             let line = layer.dockerfile_line.map(|line| format!("line {line}: ")).unwrap_or_default();
-            text.push_str(&format!("<small>{line}<code>{}</code></small><br/>\n", html(&clean(&layer.created_by, 200))));
+            let _ = writeln!(text, "<small>{line}<code>{}</code></small><br/>", html(&clean(&layer.created_by, 200)));
         }
         for finding in findings {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\n<a href=\"{}\"><code>{} {}</code></a> {}\n<table>\n<tr><td>Affected range</td><td><code>{}</code></td></tr>\n<tr><td>Fixed version</td><td>{}</td></tr>\n",
                 html(&finding.url()),
                 finding.severity.name(),
@@ -52,19 +56,20 @@ pub fn markdown(report: &Report<'_>) -> String {
                     Some(_) => format!("<strong>{}</strong>", html(&fix(finding))),
                     None => fix(finding),
                 }
-            ));
+            );
             if let Some(cvss) = &finding.cvss {
-                text.push_str(&format!(
-                    "<tr><td>CVSS</td><td>{:.1} <code>{}</code></td></tr>\n",
+                let _ = writeln!(
+                    text,
+                    "<tr><td>CVSS</td><td>{:.1} <code>{}</code></td></tr>",
                     cvss.score,
                     html(&cvss.vector)
-                ));
+                );
             }
             if let Some(epss) = &finding.epss {
-                text.push_str(&format!("<tr><td>EPSS</td><td>{:.3}%</td></tr>\n", epss.score * 100.0));
+                let _ = writeln!(text, "<tr><td>EPSS</td><td>{:.3}%</td></tr>", epss.score * 100.0);
             }
             if let Some(exploited) = &finding.exploited {
-                text.push_str(&format!("<tr><td>Exploited since</td><td>{}</td></tr>\n", html(&exploited.added)));
+                let _ = writeln!(text, "<tr><td>Exploited since</td><td>{}</td></tr>", html(&exploited.added));
             }
             text.push_str("</table>\n");
         }
@@ -84,24 +89,28 @@ pub fn markdown_comparison(comparison: &Comparison<'_>) -> String {
     );
     text.push_str("| | before | after | change |\n|---|---|---|---|\n");
     let change = after.counts().change_from(&before.counts());
-    text.push_str(&format!("| vulnerabilities | {} | {} | {change} |\n", before.counts(), after.counts()));
-    text.push_str(&format!("| size | {} | {} | |\n", bytes(before.sbom.target.size), bytes(after.sbom.target.size)));
+    let _ = writeln!(text, "| vulnerabilities | {} | {} | {change} |", before.counts(), after.counts());
+    let _ = writeln!(text, "| size | {} | {} | |", bytes(before.sbom.target.size), bytes(after.sbom.target.size));
     let (was, is) = (before.sbom.packages.len(), after.sbom.packages.len());
-    text.push_str(&format!("| packages | {was} | {is} | {:+} |\n\n", is as i64 - was as i64));
+    let _ = write!(text, "| packages | {was} | {is} | {:+} |\n\n", is as i64 - was as i64);
     for (title, list) in [("New vulnerabilities", &comparison.added), ("Gone", &comparison.removed)] {
         if list.is_empty() {
             continue;
         }
-        text.push_str(&format!("<details><summary>{title}: {}</summary>\n\n", list.len()));
+        let _ = write!(text, "<details><summary>{title}: {}</summary>\n\n", list.len());
         for (id, severity, package) in list {
-            text.push_str(&format!("- {} {} in <code>{}</code>\n", severity.name(), html(id), html(package)));
+            let _ = writeln!(text, "- {} {} in <code>{}</code>", severity.name(), html(id), html(package));
         }
         text.push_str("\n</details>\n\n");
     }
     if !comparison.packages.is_empty() {
-        text.push_str(&format!("<details><summary>Packages: {}</summary>\n\n", count_of(comparison.packages.len(), "change", "changes")));
+        let _ = write!(
+            text,
+            "<details><summary>Packages: {}</summary>\n\n",
+            count_of(comparison.packages.len(), "change", "changes")
+        );
         for change in &comparison.packages {
-            text.push_str(&format!("- {}\n", html(&change.to_string())));
+            let _ = writeln!(text, "- {}", html(&change.to_string()));
         }
         text.push_str("\n</details>\n");
     }
@@ -112,7 +121,7 @@ fn notes(report: &Report<'_>) -> String {
     let mut text = String::new();
     for note in report.notes() {
         let mark = if note.kind == NoteKind::Incomplete { ":warning:" } else { ":information_source:" };
-        text.push_str(&format!("{mark} {}<br/>\n", html(&note.text)));
+        let _ = writeln!(text, "{mark} {}<br/>", html(&note.text));
     }
     text
 }
@@ -120,8 +129,9 @@ fn notes(report: &Report<'_>) -> String {
 /// Counts as words: badges would be loaded from somebody's server.
 fn badges(counts: &Counts) -> String {
     let shown = Severity::ALL.iter().filter(|severity| counts.get(**severity) > 0);
-    let words: Vec<String> =
-        shown.map(|severity| format!("<code>{} {}</code>", severity.name().to_lowercase(), counts.get(*severity))).collect();
+    let words: Vec<String> = shown
+        .map(|severity| format!("<code>{} {}</code>", severity.name().to_lowercase(), counts.get(*severity)))
+        .collect();
     if words.is_empty() { "<code>none</code>".to_owned() } else { words.join(" ") }
 }
 
@@ -136,7 +146,7 @@ pub(crate) fn html(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '`' | '*' | '_' | '[' | ']' | '|' | '~' | '!' | '\\' | '#' | '@' => {
-                escaped.push_str(&format!("&#{};", u32::from(character)));
+                let _ = write!(escaped, "&#{};", u32::from(character));
             }
             other => escaped.push(other),
         }

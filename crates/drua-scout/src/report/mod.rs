@@ -18,7 +18,7 @@ mod tests;
 
 pub use compare::{Comparison, compare};
 pub use counts::Counts;
-pub use filter::{FixFilter, Filter, LayerFilter};
+pub use filter::{Filter, FixFilter, LayerFilter};
 pub use gitlab::gitlab;
 pub use json::json;
 pub use markdown::{markdown, markdown_comparison};

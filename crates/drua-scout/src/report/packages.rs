@@ -1,5 +1,7 @@
 //! The text of `drua scout cves`: findings by package.
 
+use std::fmt::Write as _;
+
 use crate::advisory::Severity;
 use crate::matching::{Finding, FixState};
 use crate::model::{NoteKind, Package};
@@ -52,7 +54,7 @@ pub fn only_packages(report: &Report<'_>) -> String {
     for (index, findings) in report.by_package() {
         let package = &report.sbom.packages[index];
         let counts = Counts::of(findings.iter().copied().filter(|finding| finding.counts()));
-        text.push_str(&format!("{counts}  {} {}\n", clean(&package.name, 200), clean(&package.version, 200)));
+        let _ = writeln!(text, "{counts}  {} {}", clean(&package.name, 200), clean(&package.version, 200));
     }
     text.push_str(&footer(report, report.by_package().len()));
     text
@@ -85,17 +87,22 @@ pub(super) fn bytes(size: u64) -> String {
 fn heading(report: &Report<'_>, package: &Package, findings: &[&Finding]) -> String {
     let counts = Counts::of(findings.iter().copied());
     let purl = package.purl(report.sbom.distro.as_ref());
-    format!("{counts}  {} {}\n{}\n", clean(&package.name, 200), clean(&package.version, 200), clean(&purl.to_string(), 600))
+    format!(
+        "{counts}  {} {}\n{}\n",
+        clean(&package.name, 200),
+        clean(&package.version, 200),
+        clean(&purl.to_string(), 600)
+    )
 }
 
 fn locations(report: &Report<'_>, package: &Package) -> String {
     let mut text = String::new();
     for location in &package.locations {
-        text.push_str(&format!("  {}", clean(&location.path, 1000)));
+        let _ = write!(text, "  {}", clean(&location.path, 1000));
         if let Some(layer) = location.layer.and_then(|layer| report.sbom.layers.get(layer)) {
             let line = layer.dockerfile_line.map(|line| format!(", Dockerfile line {line}")).unwrap_or_default();
             let instruction = clean(&layer.created_by, 80);
-            text.push_str(&format!("  in layer {}{line}  {instruction}", clean(&layer.diff_id, 80)));
+            let _ = write!(text, "  in layer {}{line}  {instruction}", clean(&layer.diff_id, 80));
         }
         text.push('\n');
     }
@@ -108,10 +115,12 @@ fn one(report: &Report<'_>, finding: &Finding, options: TextOptions, paint: Pain
     let mut text = format!("    {mark} {severity} {}", clean(&finding.id, 100));
     if let Some(exploited) = &finding.exploited {
         let ransomware = if exploited.ransomware { ", by ransomware too" } else { "" };
-        text.push_str(&format!("  [exploited since {}{ransomware}]", clean(&exploited.added, 20)));
+        let _ = write!(text, "  [exploited since {}{ransomware}]", clean(&exploited.added, 20));
     }
     text.push('\n');
-    let mut line = |label: &str, value: &str| text.push_str(&format!("      {label:<15}: {value}\n"));
+    let mut line = |label: &str, value: &str| {
+        let _ = writeln!(text, "      {label:<15}: {value}");
+    };
     if options.details && !finding.summary.is_empty() {
         line("Summary", &clean(&finding.summary, 300));
     }
@@ -165,7 +174,7 @@ fn footer(report: &Report<'_>, packages: usize) -> String {
             let mut text = format!("{found} found in {}\n", count_of(packages, "package", "packages"));
             for severity in Severity::ALL.iter().rev() {
                 if *severity != Severity::Unspecified || counts.unspecified > 0 {
-                    text.push_str(&format!("  {:<11} {}\n", severity.name(), counts.get(*severity)));
+                    let _ = writeln!(text, "  {:<11} {}", severity.name(), counts.get(*severity));
                 }
             }
             text
@@ -174,13 +183,14 @@ fn footer(report: &Report<'_>, packages: usize) -> String {
     let hidden = report.matches.findings.iter().filter(|finding| !finding.counts()).count();
     if hidden > 0 {
         let does = if hidden == 1 { "does" } else { "do" };
-        text.push_str(&format!("{hidden} more {does} not count (VEX, ignored, or by rule); --show-suppressed shows them\n"));
+        let _ =
+            writeln!(text, "{hidden} more {does} not count (VEX, ignored, or by rule); --show-suppressed shows them");
     }
     text.push_str(&sources(report));
     for note in report.notes() {
         let mark = if note.kind == NoteKind::Incomplete { "!" } else { "i" };
         let path = note.path.as_ref().map(|path| format!("{}: ", clean(path, 300))).unwrap_or_default();
-        text.push_str(&format!("{mark} {path}{}\n", clean(&note.text, 600)));
+        let _ = writeln!(text, "{mark} {path}{}", clean(&note.text, 600));
     }
     text
 }

@@ -1,5 +1,7 @@
 //! `drua scout quickview`: one screen.
 
+use std::fmt::Write as _;
+
 use super::{Counts, table};
 use crate::text::clean;
 
@@ -33,7 +35,8 @@ impl Quickview {
         let mut rows = Vec::new();
         let base = self.rows.get(1).and_then(|row| row.counts);
         for (index, row) in self.rows.iter().enumerate() {
-            let counts = row.counts.map_or_else(|| "unknown until it is pulled".to_owned(), |counts| counts.to_string());
+            let counts =
+                row.counts.map_or_else(|| "unknown until it is pulled".to_owned(), |counts| counts.to_string());
             rows.push((row.label.clone(), format!("{}  │ {counts}", clean(&row.image, 120))));
             let change = match (index, row.counts, base) {
                 (2.., Some(counts), Some(base)) => counts.change_from(&base),
@@ -48,9 +51,9 @@ impl Quickview {
         if !self.policies.is_empty() {
             let met = self.policies.iter().filter(|(_, met)| *met == Some(true)).count();
             let missing = self.policies.iter().filter(|(_, met)| met.is_none()).count();
-            text.push_str(&format!("\nPolicies  {met}/{} met", self.policies.len()));
+            let _ = write!(text, "\nPolicies  {met}/{} met", self.policies.len());
             if missing > 0 {
-                text.push_str(&format!(", {missing} without data"));
+                let _ = write!(text, ", {missing} without data");
             }
             text.push('\n');
             for (name, met) in &self.policies {
@@ -59,11 +62,11 @@ impl Quickview {
                     Some(false) => "✗",
                     None => "?",
                 };
-                text.push_str(&format!("  {mark} {}\n", clean(name, 120)));
+                let _ = writeln!(text, "  {mark} {}", clean(name, 120));
             }
         }
         if let Some(score) = &self.score {
-            text.push_str(&format!("\nHealth score  {score}\n"));
+            let _ = write!(text, "\nHealth score  {score}\n");
         }
         text
     }

@@ -1,5 +1,7 @@
 //! SARIF 2.1.0, as code hosts read it: a rule a vulnerability, a result a package that has it.
 
+use std::fmt::Write as _;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -79,7 +81,8 @@ fn result(report: &Report<'_>, finding: &Finding, place: usize) -> Value {
         clean(&finding.range, 200),
         fix(finding),
     );
-    let locations: Vec<Value> = package.locations.iter().take(10).map(|location| location_of(location, &message)).collect();
+    let locations: Vec<Value> =
+        package.locations.iter().take(10).map(|location| location_of(location, &message)).collect();
     let mut value = json!({
         "ruleId": clean(&finding.id, 100),
         "ruleIndex": place,
@@ -93,9 +96,12 @@ fn result(report: &Report<'_>, finding: &Finding, place: usize) -> Value {
         "properties": { "purl": clean(&purl, 600) },
     });
     if let (Some(suppression), Some(fields)) = (&finding.suppressed, value.as_object_mut()) {
-        fields.insert("suppressions".to_owned(), json!([{
-            "kind": "external", "justification": clean(&suppression.reason, 600),
-        }]));
+        fields.insert(
+            "suppressions".to_owned(),
+            json!([{
+                "kind": "external", "justification": clean(&suppression.reason, 600),
+            }]),
+        );
     }
     value
 }
@@ -117,7 +123,7 @@ fn uri(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/@".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri

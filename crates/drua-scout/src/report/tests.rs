@@ -8,7 +8,8 @@ use crate::model::{Location, PackageKind, Target};
 /// Two npm packages, three findings; one name is hostile.
 fn scanned() -> (Sbom, Matches) {
     let record = |id: &str, name: &str, severity: &str, events: &str| {
-        osv(id, "npm", name, events).replace("\"summary\"", &format!("\"database_specific\":{{\"severity\":\"{severity}\"}},\"summary\""))
+        osv(id, "npm", name, events)
+            .replace("\"summary\"", &format!("\"database_specific\":{{\"severity\":\"{severity}\"}},\"summary\""))
     };
     let files = [
         record("GHSA-1", "left-pad", "CRITICAL", r#"[{"introduced":"0"},{"fixed":"2.0.0"}]"#),
@@ -21,7 +22,8 @@ fn scanned() -> (Sbom, Matches) {
     let mut hostile = package(PackageKind::Npm, "<img src=x onerror=alert(1)>", "1.0.0");
     hostile.locations.push(Location { path: "/app/\u{1b}[2J/package.json".to_owned(), layer: None, line: None });
     let target = Target { name: "app:\u{202e}1".to_owned(), ..Target::default() };
-    let sbom = Sbom { target, packages: vec![package(PackageKind::Npm, "left-pad", "1.0.0"), hostile], ..Sbom::default() };
+    let sbom =
+        Sbom { target, packages: vec![package(PackageKind::Npm, "left-pad", "1.0.0"), hostile], ..Sbom::default() };
     let matches = find(&sbom, &database, MatchOptions::default()).unwrap();
     (sbom, matches)
 }
@@ -112,7 +114,8 @@ fn comparison() {
     let after: Vec<_> = matches.findings.iter().filter(|finding| finding.id != "GHSA-1").cloned().collect();
     let matches = Matches { findings: after, ..matches };
     let filter = Filter::default();
-    let comparison = compare(Report::new(&before.0, &before.1, &filter, None), Report::new(&sbom, &matches, &filter, None));
+    let comparison =
+        compare(Report::new(&before.0, &before.1, &filter, None), Report::new(&sbom, &matches, &filter, None));
     assert_eq!(comparison.removed.iter().map(|(id, ..)| id.as_str()).collect::<Vec<_>>(), ["GHSA-1"]);
     assert!(comparison.added.is_empty());
     assert_eq!(comparison.packages[0].to_string(), "~ npm left-pad 1.0.0 → 2.0.0");

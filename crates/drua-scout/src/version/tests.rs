@@ -29,7 +29,10 @@ fn ascending(scheme: Scheme, versions: &str) {
 
 #[test]
 fn dpkg_order() {
-    ascending(Scheme::Dpkg, "1.0~~ 1.0~~a 1.0~ 1.0~rc1-1 1.0 ==1.0-0 ==0:1.0 1.0-1~deb12u1 1.0-1 1.0-1+b1 1.0a 1.0+dfsg 1.0.1 1.2 1.10 1:0.1");
+    ascending(
+        Scheme::Dpkg,
+        "1.0~~ 1.0~~a 1.0~ 1.0~rc1-1 1.0 ==1.0-0 ==0:1.0 1.0-1~deb12u1 1.0-1 1.0-1+b1 1.0a 1.0+dfsg 1.0.1 1.2 1.10 1:0.1",
+    );
     assert!(!Scheme::Dpkg.is_valid("1 2") && !Scheme::Dpkg.is_valid("") && Scheme::Dpkg.is_valid("2:1.2+dfsg~rc1-3"));
 }
 
@@ -46,7 +49,10 @@ fn apk_order() {
 
 #[test]
 fn rpm_order() {
-    ascending(Scheme::Rpm, "1.0~rc1-1 1.0-1~1 1.0-1 ==0:1.0-1 ==1.0-01 1.0-1^git1 1.0-1.el9 1.0-2.el9 1.0^post-1 1.0a-1 1.0.1-1 1.10-1 1:0.5-1");
+    ascending(
+        Scheme::Rpm,
+        "1.0~rc1-1 1.0-1~1 1.0-1 ==0:1.0-1 ==1.0-01 1.0-1^git1 1.0-1.el9 1.0-2.el9 1.0^post-1 1.0a-1 1.0.1-1 1.10-1 1:0.5-1",
+    );
     assert_eq!(Scheme::Rpm.compare("1.2-3.el9", "1.2"), Ordering::Equal, "a side without a release is any");
 }
 
@@ -108,7 +114,10 @@ fn nuget_order() {
 
 #[test]
 fn packagist_order() {
-    ascending(Scheme::Packagist, "1.0-dev 1.0-alpha1 ==1.0a1 1.0-beta2 ==v1.0b2 1.0-RC1 1.0 ==1.0.0 ==1.0.0.0 ==v1.0 ==1.0-stable 1.0-p1 ==1.0-patch1 1.0.1 1.1");
+    ascending(
+        Scheme::Packagist,
+        "1.0-dev 1.0-alpha1 ==1.0a1 1.0-beta2 ==v1.0b2 1.0-RC1 1.0 ==1.0.0 ==1.0.0.0 ==v1.0 ==1.0-stable 1.0-p1 ==1.0-patch1 1.0.1 1.1",
+    );
 }
 
 #[test]
@@ -183,7 +192,10 @@ fn dpkg_agrees() {
         let mut pick = || strategy.new_tree(&mut runner).map(|tree| proptest::strategy::ValueTree::current(&tree));
         let (Ok(a), Ok(b)) = (pick(), pick()) else { continue };
         let says = |operator: &str| {
-            Command::new("dpkg").args(["--compare-versions", &a, operator, &b]).status().is_ok_and(|status| status.success())
+            Command::new("dpkg")
+                .args(["--compare-versions", &a, operator, &b])
+                .status()
+                .is_ok_and(|status| status.success())
         };
         let expected = match (says("lt"), says("gt")) {
             (true, _) => Ordering::Less,

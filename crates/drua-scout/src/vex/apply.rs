@@ -78,5 +78,9 @@ fn suppression(statement: &Statement) -> Option<Suppression> {
         "" => word.to_owned(),
         reason => format!("{word}: {reason}"),
     };
-    Some(Suppression { kind: SuppressionKind::Vex, reason, by: format!("{} ({})", statement.author, statement.document) })
+    Some(Suppression {
+        kind: SuppressionKind::Vex,
+        reason,
+        by: format!("{} ({})", statement.author, statement.document),
+    })
 }

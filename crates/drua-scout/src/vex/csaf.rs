@@ -34,10 +34,12 @@ pub(super) fn read(path: &str, value: &Value) -> Vec<Statement> {
                 statements.push(Statement {
                     ids: ids.clone(),
                     status,
-                    products: vec![purls.get(product).cloned().unwrap_or_else(|| VexProduct {
-                        ids: vec![product.to_owned()],
-                        subcomponents: Vec::new(),
-                    })],
+                    products: vec![
+                        purls
+                            .get(product)
+                            .cloned()
+                            .unwrap_or_else(|| VexProduct { ids: vec![product.to_owned()], subcomponents: Vec::new() }),
+                    ],
                     reason: reason(vulnerability, product),
                     author: author.clone(),
                     timestamp: date.clone(),
@@ -58,7 +60,8 @@ fn reason(vulnerability: &Value, product: &str) -> String {
     let list = |name: &str| vulnerability.get(name).and_then(Value::as_array).into_iter().flatten();
     let flags = list("flags").filter(about).map(|flag| text(flag, "label"));
     let threats = list("threats").filter(|threat| text(threat, "category") == "impact").filter(about);
-    let parts: Vec<String> = flags.chain(threats.map(|threat| text(threat, "details"))).filter(|p| !p.is_empty()).collect();
+    let parts: Vec<String> =
+        flags.chain(threats.map(|threat| text(threat, "details"))).filter(|p| !p.is_empty()).collect();
     parts.join(": ")
 }
 
@@ -71,7 +74,8 @@ fn purls(value: &Value) -> HashMap<String, VexProduct> {
     let relationships = value.pointer("/product_tree/relationships").and_then(Value::as_array);
     for relationship in relationships.into_iter().flatten() {
         let whole = relationship.pointer("/full_product_name/product_id").and_then(Value::as_str).unwrap_or_default();
-        let (part, base) = (text(relationship, "product_reference"), text(relationship, "relates_to_product_reference"));
+        let (part, base) =
+            (text(relationship, "product_reference"), text(relationship, "relates_to_product_reference"));
         let part_ids = found.get(&part).map_or_else(|| vec![part.clone()], |product: &VexProduct| product.ids.clone());
         // A part of an image is about that part in that image; of an operating system, about the part.
         let product = match found.get(&base) {

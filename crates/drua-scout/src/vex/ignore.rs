@@ -96,7 +96,9 @@ impl IgnoreFile {
         let package = &sbom.packages[finding.package];
         let purl = package.purl(sbom.distro.as_ref()).to_string();
         let index = self.entries.iter().position(|entry| {
-            let named = |pattern: &String| glob(pattern, &package.name) || glob(pattern, &purl) || purl.starts_with(&format!("{pattern}?"));
+            let named = |pattern: &String| {
+                glob(pattern, &package.name) || glob(pattern, &purl) || purl.starts_with(&format!("{pattern}?"))
+            };
             let lies = |pattern: &String| package.locations.iter().any(|location| glob(pattern, &location.path));
             !entry.is_expired(today)
                 && finding.is(&entry.id)
@@ -112,7 +114,8 @@ fn entry(value: &Value) -> Result<IgnoreEntry, String> {
     let fields = value.as_object().ok_or("is no mapping")?;
     let mut entry = IgnoreEntry::default();
     for (key, value) in fields {
-        let text = value.as_str().map(|text| clean(text, 2000)).ok_or_else(|| format!("has a `{key}` that is no text"))?;
+        let text =
+            value.as_str().map(|text| clean(text, 2000)).ok_or_else(|| format!("has a `{key}` that is no text"))?;
         match key.as_str() {
             "id" => entry.id = text,
             "package" => entry.package = Some(text),

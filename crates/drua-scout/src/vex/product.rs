@@ -94,7 +94,8 @@ impl Wanted {
 /// `alpine` and `index.docker.io/library/alpine` are `docker.io/library/alpine`.
 fn full_repository(name: &str) -> String {
     let name = name.trim_start_matches("https://").trim_end_matches('/');
-    let has_registry = name.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");
+    let has_registry =
+        name.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");
     let full = match (has_registry, name.contains('/')) {
         (true, _) => name.to_owned(),
         (false, true) => format!("docker.io/{name}"),

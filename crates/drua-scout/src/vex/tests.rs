@@ -118,10 +118,15 @@ fn ignore_files_want_reasons_and_expire() {
         let applied = apply(&[], Some(&file), &sbom, &mut findings, today);
         (findings[0].suppressed.is_some(), applied.notes.len())
     };
-    let entry = "ignore:\n  - id: CVE-2024-1\n    package: open*\n    reason: TLS is not used\n    expires: 2026-12-31\n";
+    let entry =
+        "ignore:\n  - id: CVE-2024-1\n    package: open*\n    reason: TLS is not used\n    expires: 2026-12-31\n";
     assert_eq!(run(entry, "2026-12-31"), (true, 0));
     assert_eq!(run(entry, "2027-01-01"), (false, 1), "expired, and said so");
-    assert_eq!(run("ignore:\n  - id: CVE-9\n    reason: x\n", "2026-01-01"), (false, 1), "matches nothing, and said so");
+    assert_eq!(
+        run("ignore:\n  - id: CVE-9\n    reason: x\n", "2026-01-01"),
+        (false, 1),
+        "matches nothing, and said so"
+    );
     for (text, reason) in [
         ("ignore:\n  - id: CVE-1\n", "has no `reason`"),
         ("ignore:\n  - reason: x\n", "has no `id`"),
@@ -136,9 +141,15 @@ fn ignore_files_want_reasons_and_expire() {
 
 #[test]
 fn globs() {
-    for (pattern, text, expected) in
-        [("*", "", true), ("a*c", "abc", true), ("a*c", "ab", false), ("a*b*c", "aXbYc", true), ("a", "ab", false), ("*a*a*", "aa", true), ("*a*a*", "a", false)]
-    {
+    for (pattern, text, expected) in [
+        ("*", "", true),
+        ("a*c", "abc", true),
+        ("a*c", "ab", false),
+        ("a*b*c", "aXbYc", true),
+        ("a", "ab", false),
+        ("*a*a*", "aa", true),
+        ("*a*a*", "a", false),
+    ] {
         assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
     }
 }

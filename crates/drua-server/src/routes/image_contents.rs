@@ -59,7 +59,8 @@ fn layer(layer: &drua_store::Layer) -> Value {
 fn attestations(store: &Store, image: &Image) -> Result<Vec<Value>, Failure> {
     let mut found = Vec::new();
     for info in store.manifests(image.id.as_str())? {
-        let is_ours = matches!(&info.kind, ManifestKind::Attestation(of) if of.as_ref() == Some(&image.manifest_digest));
+        let is_ours =
+            matches!(&info.kind, ManifestKind::Attestation(of) if of.as_ref() == Some(&image.manifest_digest));
         if !is_ours || !info.available {
             continue;
         }

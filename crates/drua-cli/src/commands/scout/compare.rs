@@ -10,10 +10,13 @@ use crate::failure::{Failure, Outcome};
 
 /// Compare the vulnerabilities and packages of two images
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "diff", after_help = "Examples:
+#[command(
+    visible_alias = "diff",
+    after_help = "Examples:
   drua scout compare --to app:1 app:2
   drua scout compare --to archive://old.tar fs://. --format markdown
-  drua scout compare --to app:1 --exit-on vulnerability app:2      2 when there are new ones")]
+  drua scout compare --to app:1 --exit-on vulnerability app:2      2 when there are new ones"
+)]
 pub(super) struct Compare {
     #[command(flatten)]
     target: TargetArgs,
@@ -51,7 +54,9 @@ impl Compare {
             "markdown" => report::markdown_comparison(&comparison),
             "json" => format!("{:#}\n", comparison.json()),
             other => {
-                return Err(Failure::message(format!("`{other}` is no format")).hint("known are text, markdown and json"));
+                return Err(
+                    Failure::message(format!("`{other}` is no format")).hint("known are text, markdown and json")
+                );
             }
         };
         match &self.output {

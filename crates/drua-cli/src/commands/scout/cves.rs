@@ -77,7 +77,11 @@ impl FromStr for CvesFormat {
             "gitlab" => Self::Gitlab,
             "markdown" => Self::Markdown,
             "sbom" => Self::Sbom,
-            _ => return Err("known are packages, only-packages, json, sarif, spdx, gitlab, markdown and sbom".to_owned()),
+            _ => {
+                return Err(
+                    "known are packages, only-packages, json, sarif, spdx, gitlab, markdown and sbom".to_owned()
+                );
+            }
         })
     }
 }

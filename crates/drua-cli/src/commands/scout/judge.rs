@@ -209,7 +209,9 @@ fn ignore_file(args: &JudgeArgs) -> Result<Option<IgnoreFile>, Failure> {
 fn statements(ctx: &Context, args: &JudgeArgs, sbom: &Sbom) -> Result<Vec<Statement>, Failure> {
     let trusted = |statement: &Statement| args.vex_author.iter().any(|author| author.is_match(&statement.author));
     let mut all = Vec::new();
-    for path in args.vex_location.iter().map(|path| documents(path)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+    for path in
+        args.vex_location.iter().map(|path| documents(path)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
+    {
         let text = fs_err::read_to_string(&path)?;
         let found = vex::parse(&path.display().to_string(), &text).map_err(Failure::new)?;
         all.extend(found.into_iter().filter(|statement| args.vex_author.is_empty() || trusted(statement)));

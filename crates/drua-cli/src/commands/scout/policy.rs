@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use std::path::{Path, PathBuf};
 
 use drua_scout::advisory::Database;
@@ -66,20 +68,16 @@ impl PolicyArgs {
         let filter = Filter::default();
         let report = judged.report(&filter);
         let today = today();
-        let input = PolicyInput {
-            report: &report,
-            base: judged.base.as_ref(),
-            base_is_current: None,
-            database,
-            today: &today,
-        };
+        let input =
+            PolicyInput { report: &report, base: judged.base.as_ref(), base_is_current: None, database, today: &today };
         let files = self.files()?;
         let results = if files.is_empty() {
             policy::evaluate(&input, &config, &self.only_policy).map_err(Failure::new)?
         } else {
             let mut results = Vec::new();
             for path in &files {
-                let own = RegoPolicy::parse(&path.display().to_string(), &fs_err::read_to_string(path)?).map_err(Failure::new)?;
+                let own = RegoPolicy::parse(&path.display().to_string(), &fs_err::read_to_string(path)?)
+                    .map_err(Failure::new)?;
                 if self.only_policy.is_empty() || self.only_policy.contains(&own.name) {
                     results.push(own.evaluate(&input, &config).map_err(Failure::new)?);
                 }
@@ -90,7 +88,8 @@ impl PolicyArgs {
         match unknown {
             Some(id) => {
                 let known: Vec<&str> = policy::BUILTIN.iter().map(|policy| policy.id).collect();
-                Err(Failure::message(format!("there is no policy `{id}`")).hint(format!("built in are {}", known.join(", "))))
+                Err(Failure::message(format!("there is no policy `{id}`"))
+                    .hint(format!("built in are {}", known.join(", "))))
             }
             None => Ok(results),
         }
@@ -153,24 +152,24 @@ fn text(results: &[PolicyResult]) -> String {
             Some(false) => "✗",
             None => "?",
         };
-        text.push_str(&format!("{mark} {}  ({})\n", result.title, result.id));
+        let _ = writeln!(text, "{mark} {}  ({})", result.title, result.id);
         for violation in result.violations.iter().take(SHOWN) {
             let fix = violation.remediation.as_ref().map(|fix| format!(": {fix}")).unwrap_or_default();
-            text.push_str(&format!("    {}{fix}\n", violation.message));
+            let _ = writeln!(text, "    {}{fix}", violation.message);
         }
         if result.violations.len() > SHOWN {
-            text.push_str(&format!("    … and {} more; --format json has them\n", result.violations.len() - SHOWN));
+            let _ = writeln!(text, "    … and {} more; --format json has them", result.violations.len() - SHOWN);
         }
     }
     let met = results.iter().filter(|result| result.met == Some(true)).count();
-    text.push_str(&format!("\n{met}/{} policies met", results.len()));
+    let _ = write!(text, "\n{met}/{} policies met", results.len());
     let missing = results.iter().filter(|result| result.met.is_none()).count();
     if missing > 0 {
-        text.push_str(&format!(", {missing} without data"));
+        let _ = write!(text, ", {missing} without data");
     }
     text.push('\n');
     if let Some(score) = health_score(results) {
-        text.push_str(&format!("Health score  {score}\n"));
+        let _ = writeln!(text, "Health score  {score}");
     }
     text
 }

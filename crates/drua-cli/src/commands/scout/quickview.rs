@@ -15,9 +15,12 @@ use crate::failure::{Failure, Outcome};
 
 /// Show an image, its base and its alternatives on one screen
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "qv", after_help = "Examples:
+#[command(
+    visible_alias = "qv",
+    after_help = "Examples:
   drua scout quickview app:1
-  drua scout qv --format json archive://app.tar")]
+  drua scout qv --format json archive://app.tar"
+)]
 pub(super) struct QuickviewCommand {
     #[command(flatten)]
     target: TargetArgs,
@@ -86,7 +89,9 @@ impl QuickviewCommand {
         };
         // What is known before what is only a name.
         let mut others: Vec<_> = candidates.iter().filter(|candidate| candidate.tag != base.tag).collect();
-        others.sort_by_key(|candidate| measured.get(&candidate.tag).copied().map_or((true, Counts::default()), |c| (false, c)));
+        others.sort_by_key(|candidate| {
+            measured.get(&candidate.tag).copied().map_or((true, Counts::default()), |c| (false, c))
+        });
         for candidate in others.into_iter().take(2) {
             view.rows.push(QuickRow {
                 label: "Updated base image".to_owned(),

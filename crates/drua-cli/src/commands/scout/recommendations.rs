@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use std::path::{Path, PathBuf};
 
 use drua_scout::recommend::{ActionKind, CandidateKind, Plan, PlanInput, candidates, plan};
@@ -127,10 +129,14 @@ fn head(judged: &Judged) -> String {
         return "Base image  none, or one that nothing tells about\n\n".to_owned();
     };
     let layers = base.layers.map(|count| format!(", its {count} lowest layers")).unwrap_or_default();
-    let mut text =
-        format!("Base image  {}{layers}\n            {} % sure, by {}\n", base.name(), base.rung.confidence_pct(), base.rung.words());
+    let mut text = format!(
+        "Base image  {}{layers}\n            {} % sure, by {}\n",
+        base.name(),
+        base.rung.confidence_pct(),
+        base.rung.words()
+    );
     for (name, layers) in &base.hierarchy {
-        text.push_str(&format!("            on {name}, the lowest {layers}\n"));
+        let _ = writeln!(text, "            on {name}, the lowest {layers}");
     }
     text.push('\n');
     text

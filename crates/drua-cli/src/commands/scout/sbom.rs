@@ -66,6 +66,7 @@ pub(super) fn report(ctx: &Context, scan: &Scan, took: std::time::Duration) {
     let layers = match (scan.layers.len(), scan.scanned) {
         (0, _) => String::new(),
         (1, 1) => " in 1 layer".to_owned(),
+        (1, _) => " in 1 layer, known".to_owned(),
         (all, 0) => format!(" in {all} layers, all known"),
         (all, new) if all == new => format!(" in {all} layers"),
         (all, new) => format!(" in {all} layers, {new} of them new"),

@@ -66,8 +66,11 @@ impl Watch {
 
     async fn look(&self, ctx: &Context, seen: &mut Seen) -> Result<u8, Failure> {
         let database = judge::database()?;
-        let advisories: Vec<String> =
-            database.dates().into_iter().map(|date| format!("{} {} {}", date.source, date.data, date.imported)).collect();
+        let advisories: Vec<String> = database
+            .dates()
+            .into_iter()
+            .map(|date| format!("{} {} {}", date.source, date.data, date.imported))
+            .collect();
         if advisories != seen.advisories {
             seen.images.clear();
             seen.advisories = advisories;
@@ -132,7 +135,9 @@ impl Watch {
     async fn images(&self, ctx: &Context) -> Result<BTreeMap<String, String>, Failure> {
         let images = ctx.client().await?.image_list(&ListImages::default()).await?;
         let patterns: Vec<String> = self.image.clone();
-        let wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| drua_scout::matches_pattern(pattern, name));
+        let wanted = |name: &str| {
+            patterns.is_empty() || patterns.iter().any(|pattern| drua_scout::matches_pattern(pattern, name))
+        };
         let named = images.into_iter().flat_map(|image| {
             let id = image.id;
             image.repo_tags.into_iter().map(move |name| (name, id.clone()))

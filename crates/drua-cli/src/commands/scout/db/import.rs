@@ -100,7 +100,8 @@ impl Import {
 
 /// One line about a source that is in place now.
 pub(super) fn done(ctx: &Context, info: &SegmentInfo, took: std::time::Duration) {
-    let date = if info.data_date.is_empty() { "of unknown date".to_owned() } else { format!("of {}", day(&info.data_date)) };
+    let date =
+        if info.data_date.is_empty() { "of unknown date".to_owned() } else { format!("of {}", day(&info.data_date)) };
     let mark = ctx.ui.paint().green("✓");
     ctx.ui.note(&format!("{mark} {}: {} records {date} ({:.2} s)", info.source, info.records, took.as_secs_f64()));
 }

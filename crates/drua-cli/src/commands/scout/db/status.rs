@@ -66,7 +66,10 @@ impl Status {
         let rows: Vec<Row> = segments.iter().map(|(_, segment)| row(segment)).collect();
         ctx.ui.data(LISTING.render(&rows, &format)?.as_bytes())?;
         if segments.is_empty() {
-            ctx.ui.note(&format!("There are no advisories in {}; `drua scout db update` loads some.", store.dir().display()));
+            ctx.ui.note(&format!(
+                "There are no advisories in {}; `drua scout db update` loads some.",
+                store.dir().display()
+            ));
         }
         Ok(exit::OK)
     }

@@ -59,7 +59,8 @@ impl Store {
         if !self.dir.is_dir() {
             return Ok(Vec::new());
         }
-        let mut paths: Vec<PathBuf> = fs_err::read_dir(&self.dir)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let mut paths: Vec<PathBuf> =
+            fs_err::read_dir(&self.dir)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
         paths.sort();
         paths.into_iter().map(|path| Ok((path.clone(), open_segment(&path)?))).collect()
@@ -111,7 +112,9 @@ impl Store {
         writer.flush()?;
         drop(writer);
         temporary.as_file().sync_all()?;
-        temporary.persist(self.path(source)).with_context(|| format!("cannot put the advisories of `{source}` in place"))?;
+        temporary
+            .persist(self.path(source))
+            .with_context(|| format!("cannot put the advisories of `{source}` in place"))?;
         Ok(info)
     }
 

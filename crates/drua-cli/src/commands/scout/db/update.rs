@@ -66,7 +66,10 @@ impl Update {
             }
         }
         if failed > 0 {
-            ctx.ui.note(&format!("{failed} of {} sources could not be updated; what was there is still there", feeds.len()));
+            ctx.ui.note(&format!(
+                "{failed} of {} sources could not be updated; what was there is still there",
+                feeds.len()
+            ));
         }
         Ok(if failed > 0 { exit::FAILURE } else { exit::OK })
     }
@@ -204,9 +207,9 @@ fn configured(path: &PathBuf) -> Result<Vec<(String, String)>, Failure> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
-            let (name, url) = line.split_once(char::is_whitespace).ok_or_else(|| {
-                Failure::message(format!("`{}`: `{line}` is no name and address", path.display()))
-            })?;
+            let (name, url) = line
+                .split_once(char::is_whitespace)
+                .ok_or_else(|| Failure::message(format!("`{}`: `{line}` is no name and address", path.display())))?;
             store::check_name(name)?;
             Ok((name.to_owned(), url.trim().to_owned()))
         })
