@@ -164,7 +164,9 @@ impl Toolchain {
         let environment: Vec<Value> = [PATH].iter().chain(self.environment).map(|pair| json!(pair)).collect();
         let image = Image::linux(self.reference).layer(Layer::Tar(fs_err::read(&layer)?));
         image.config("Env", json!(environment)).config("Cmd", json!(["bash"])).save(archive)?;
-        Ok(fs_err::remove_file(layer)?)
+        fs_err::remove_file(layer)?;
+        // The archive is enough, and the files are as large again.
+        Ok(fs_err::remove_dir_all(dir().join(self.name))?)
     }
 }
 

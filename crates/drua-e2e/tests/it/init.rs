@@ -93,10 +93,17 @@ impl Project {
         let size = daemon.docker(["image", "inspect", "-f", "{{.Size}}", &image]).run().ok().to_owned();
         println!("{}: built and answering in {taken:.1?}, {} kB", self.files[0].0, size.parse::<u64>().unwrap() / 1000);
         let watch = compose(&daemon, &dir, ["watch"]).limit(EDIT).session();
-        let text = fs_err::read_to_string(dir.join(file)).unwrap();
-        // The watcher says that it is there on stderr; an edit before that is seen, too, since it compares first.
-        fs_err::write(dir.join(file), text.replace(before, after)).unwrap();
-        wait::until("the edit", EDIT, || shows(self.port, after));
+        let text = fs_err::read_to_string(dir.join(file)).unwrap().replace(before, after);
+        let (mut next, mut newlines) = (Instant::now(), String::new());
+        wait::until("the edit", EDIT, || {
+            // The watcher may not be there yet at the first edit; one more newline is one more edit.
+            if Instant::now() >= next {
+                next += Duration::from_secs(10);
+                newlines.push('\n');
+                fs_err::write(dir.join(file), format!("{text}{newlines}")).unwrap();
+            }
+            shows(self.port, after)
+        });
         watch.kill();
         let service = compose(&daemon, &dir, ["ps", "-q"]).run().ok().to_owned();
         let stopping = Instant::now();

@@ -172,7 +172,7 @@ fn a_dialogue_writes_at_its_end() {
     session.type_in("\x1b[B\r");
     session.wait_for("What is this folder?");
     session.type_in("\x1b");
-    session.wait_for("Quit, write nothing");
+    session.wait_for("<canceled>");
     // Typing filters.
     session.type_in("Yes\r");
     session.wait_for("Start it now");
