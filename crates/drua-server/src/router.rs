@@ -11,8 +11,8 @@ use hyper::{Method, Request, Response};
 
 use crate::http::{Body, Call, Failure, Query, Reply, RequestBody, Version};
 use crate::routes::{
-    attach, build, containers, exec, extras, files, image_contents, images, logs, networks, registry, stats, swarm, system, top,
-    volumes,
+    attach, build, containers, exec, extras, files, image_contents, images, logs, networks, registry, stats, swarm,
+    system, top, volumes,
 };
 
 /// Answers one request.
