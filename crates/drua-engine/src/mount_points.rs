@@ -33,13 +33,9 @@ fn fill(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The lower directories of an overlay over these layers, the uppermost first.
-pub(crate) fn lowers(config: &EngineConfig, layers: &[PathBuf]) -> Vec<PathBuf> {
-    layers.iter().cloned().chain([config.mount_points()]).collect()
-}
-
-/// The same, as an option of the mount.
+/// The lower directories of an overlay over these layers, the uppermost first, as an option of the mount.
 pub(crate) fn lowerdir(config: &EngineConfig, layers: &[PathBuf]) -> String {
-    let paths: Vec<String> = lowers(config, layers).iter().map(|path| path.display().to_string()).collect();
+    let below = config.mount_points();
+    let paths: Vec<String> = layers.iter().chain([&below]).map(|path| path.display().to_string()).collect();
     format!("lowerdir={}", paths.join(":"))
 }

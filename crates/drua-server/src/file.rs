@@ -460,7 +460,6 @@ mod tests {
             (r#"{"labels": ["a"]}"#, "bad attribute format: a", ""),
             (r#"{"storage-driver": "zfs"}"#, "`zfs` is none of overlay2, overlayfs", ""),
             (r#"{"live-restore": false}"#, "always go on", ""),
-            (r#"{"runtimes": {"mine": {"path": "/x"}}}"#, "not driven yet", ""),
             (r#"{"default-runtime": "mine"}"#, "unknown or invalid runtime name: mine", ""),
             (r#"{"debug": 1}"#, "invalid JSON", ""),
             (r#"{"debug": true} x"#, "invalid JSON", ""),

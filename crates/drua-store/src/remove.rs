@@ -236,7 +236,7 @@ fn plan(
     let short = |user: &ImageUse| short(&user.container_id);
     match &found.by {
         NamedBy::Name(reference) if !is_single(names) || (names.len() > 1 && reference.digest().is_some()) => {
-            Ok(Plan { untag: vec![reference.clone()], fate: Fate::Keep })
+            Ok(Plan { untag: with_digests(reference, names), fate: Fate::Keep })
         }
         NamedBy::Name(_) => {
             let fate = match (user, force) {
@@ -270,6 +270,15 @@ fn plan(
 /// As much of a container's id as texts show.
 pub(crate) fn short(container_id: &str) -> String {
     container_id.chars().take(12).collect()
+}
+
+/// A name, and when it is the last tag of its repository, the digests by which that knows the image.
+fn with_digests(reference: &ImageRef, names: &[ImageRef]) -> Vec<ImageRef> {
+    let beside =
+        |name: &ImageRef| name != reference && (name.domain(), name.path()) == (reference.domain(), reference.path());
+    let is_last = reference.digest().is_none() && !names.iter().any(|name| beside(name) && name.digest().is_none());
+    let goes = |name: &&ImageRef| *name == reference || (is_last && beside(name));
+    names.iter().filter(goes).cloned().collect()
 }
 
 /// Whether all names are one tag at most, and digests of the same repository.

@@ -111,7 +111,7 @@ fn toolchains() -> Vec<Toolchain> {
             reference: "python:3.11-slim",
             packages: with(&PYTHON),
             add: python,
-            environment: &["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/opt/wheels"],
+            environment: &["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/opt/wheels", "PIP_BREAK_SYSTEM_PACKAGES=1"],
         },
         Toolchain {
             name: "node",
@@ -173,6 +173,9 @@ impl Toolchain {
 /// What scripts of packages would have made.
 fn common(root: &Path) -> Result<()> {
     fs_err::create_dir_all(root.join("etc/ssl/certs"))?;
+    if root.join("usr/bin/gcc").symlink_metadata().is_ok() {
+        link(root, "usr/bin/cc", "gcc")?;
+    }
     fs_err::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/bash\n")?;
     fs_err::write(root.join("etc/group"), "root:x:0:\n")?;
     for (name, mode) in [("tmp", 0o1777), ("root", 0o700), ("var/tmp", 0o1777)] {
@@ -198,6 +201,9 @@ fn link(root: &Path, name: &str, target: &str) -> Result<()> {
 /// Wheels of what the tests install, for Debian's Python.
 fn python(root: &Path) -> Result<()> {
     link(root, "usr/local/bin/python", "/usr/bin/python3")?;
+    let pip = root.join("usr/local/bin/pip");
+    fs_err::write(&pip, "#!/bin/sh\nexec python3 /usr/share/python-wheels/pip-*.whl/pip \"$@\"\n")?;
+    fs_err::set_permissions(&pip, std::fs::Permissions::from_mode(0o755))?;
     let wheels = root.join("opt/wheels").to_string_lossy().into_owned();
     let args = [
         "download",

@@ -86,34 +86,12 @@ fn their_containers_live_as_ours_do() {
 }
 
 #[test]
-fn memory_that_runs_out_and_shims_that_die_are_seen() {
+fn memory_that_runs_out_is_seen() {
     let Some(daemon) = with_runc() else { return };
     let script = "x=$(head -c 100000000 /dev/zero | tr '\\0' x)";
     run(&daemon, &["--name", "greedy", "-m", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", script]).exits(137);
     assert_eq!(inspect(&daemon, "greedy", "{{.State.OOMKilled}}"), "true");
-    let id = run(&daemon, &["-d", "--name", "box", "busybox", "sleep", "1000"]).ok().to_owned();
-    let (pid, victims) = (inspect(&daemon, "box", "{{.State.Pid}}"), shims(&id));
-    assert!(!victims.is_empty(), "their shim runs");
-    for victim in victims {
-        let killed = Command::new("kill").args(["-KILL", &victim]).stderr(Stdio::null()).status().unwrap();
-        assert!(killed.success());
-    }
-    wait_for_status(&daemon, "box", "exited");
-    wait::until("its process to end", SOON, || !PathBuf::from(format!("/proc/{pid}")).exists());
-    daemon.docker(["start", "box"]).run().ok();
-    daemon.docker(["rm", "-f", "box"]).run().ok();
-    wait::until("the last shim to end", SOON, || shims(&id).is_empty());
-}
-
-/// Process ids of containerd's shims of a container.
-fn shims(id: &str) -> Vec<String> {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let is_shim = |path: &PathBuf| {
-        let command = std::fs::read_to_string(path.join("cmdline")).unwrap_or_default();
-        command.contains("containerd-shim-runc-v2") && command.contains(id)
-    };
-    let pids = processes.map(|entry| entry.path()).filter(is_shim);
-    pids.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
+    daemon.docker(["rm", "-f", "greedy"]).run().ok();
 }
 
 #[test]

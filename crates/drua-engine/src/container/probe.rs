@@ -149,9 +149,14 @@ mod tests {
         let server = std::thread::spawn(move || {
             for answer in ["HTTP/1.1 200 OK\r\n\r\nfine", "HTTP/1.1 503 Unavailable\r\n\r\nnot yet", "nonsense"] {
                 let (mut stream, _) = listener.accept().expect("a client");
-                let mut request = [0; 1024];
-                let length = stream.read(&mut request).expect("a request");
-                assert!(request[..length].starts_with(b"GET /x HTTP/1.1\r\n"));
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut piece = [0; 1024];
+                    let length = stream.read(&mut piece).expect("a request");
+                    assert_ne!(length, 0, "the request ends early");
+                    request.extend_from_slice(&piece[..length]);
+                }
+                assert!(request.starts_with(b"GET /x HTTP/1.1\r\n"));
                 stream.write_all(answer.as_bytes()).expect("answered");
             }
         });

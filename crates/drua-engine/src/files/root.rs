@@ -136,8 +136,8 @@ fn stopped_root(config: &EngineConfig, container: &Container, part: Part) -> Res
 /// The container's overlay, as key and value.
 pub(crate) fn overlay(config: &EngineConfig, container: &Container) -> Vec<(&'static str, PathBuf)> {
     let dir = config.container_dir(&container.id);
-    let lowers = crate::mount_points::lowers(config, &container.layers);
-    let mut options: Vec<(&'static str, PathBuf)> = lowers.into_iter().map(|layer| ("lowerdir", layer)).collect();
+    let mut options: Vec<(&'static str, PathBuf)> =
+        container.layers.iter().map(|layer| ("lowerdir", layer.clone())).collect();
     options.push(("upperdir", dir.join("upper")));
     options.push(("workdir", dir.join("work")));
     options

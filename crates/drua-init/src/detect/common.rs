@@ -188,7 +188,7 @@ pub(super) fn serve(service: &mut Service, folder: &Folder<'_>, scan: &Scan, usu
                 service.settings.found(Key::Health, path.clone(), Evidence::of(file, format!("answers {path}")));
             }
             None => {
-                service.settings.found(Key::Health, "", Evidence::usual("no path for it was seen: the port is tried"))
+                service.settings.found(Key::Health, "", Evidence::usual("no path for it was seen: the port is tried"));
             }
         }
     }

@@ -24,7 +24,8 @@ fn clean(what: &str, services: &[Service], rendered: &Rendered, tree: &dyn Tree)
     let builds = paths.iter().map(|(dockerfile, ignore, context, files)| Build {
         dockerfile: Text { path: dockerfile, text: text(dockerfile).unwrap() },
         ignore: Some(Text { path: ignore, text: text(ignore).unwrap() }),
-        context: Some(files),
+        // Of an empty folder, nothing says what will be in it.
+        context: if tree.files().is_empty() { None } else { Some(files) },
         context_path: context,
     });
     let compose = vec![Text { path: "compose.yaml", text: text("compose.yaml").unwrap() }];

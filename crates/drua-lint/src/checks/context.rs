@@ -77,7 +77,7 @@ fn missing(view: &View<'_>, files: &[ContextFile], sink: &mut Sink<'_>) {
             }
             let there = match Glob::is_pattern(&clean) {
                 true => Glob::new(&clean).is_ok_and(|glob| files.iter().any(|file| glob.matches(&file.path))),
-                false => files.iter().any(|file| file.path == clean),
+                false => files.iter().any(|file| file.path == clean || is_below(&file.path, &clean)),
             };
             if !there {
                 let near = nearest(&clean, files.iter().map(|file| file.path.as_str()));
@@ -91,6 +91,10 @@ fn missing(view: &View<'_>, files: &[ContextFile], sink: &mut Sink<'_>) {
             }
         }
     }
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Findings in the ignore file.

@@ -138,9 +138,7 @@ impl Subject {
         let mut command = Command::new(&self.runtime.program);
         command.args(["-namespace", &self.namespace, "-id", &self.id]);
         command.arg("-address").arg(events).arg("-bundle").arg(&self.bundle).arg("-publish-binary").arg("/bin/true");
-        let place = self.place().map_err(failed)?;
-        // Go's `os.Getwd` believes PWD.
-        command.arg(action).current_dir(&place).env("PWD", &place);
+        command.arg(action).current_dir(&self.bundle);
         command.env("TTRPC_ADDRESS", events).env("NAMESPACE", &self.namespace).env("GOMAXPROCS", "2");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
@@ -150,18 +148,6 @@ impl Subject {
             let _ = stdin.write_all(&options);
         }
         child.wait_with_output().map_err(failed)
-    }
-
-    /// The bundle under the container's full id: containerd names bundles so, and its shims' `delete` looks beside the
-    /// working directory for a bundle of that name.
-    fn place(&self) -> std::io::Result<PathBuf> {
-        let dir = self.bundle.join("by-id");
-        let link = dir.join(&self.id);
-        fs_err::create_dir_all(&dir)?;
-        match fs_err::os::unix::fs::symlink(&self.bundle, &link) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(link),
-        }
     }
 
     /// The runtime's options, for `start` and for Create.

@@ -160,7 +160,8 @@ fn commit(staged: Vec<Staged>) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
             if let Some(backup) = &backup {
                 fs_err::copy(&path, backup)?;
             }
-            temporary.persist(&path)?;
+            // Without the temporary file, which the error would keep as long as it lives.
+            temporary.persist(&path).map_err(|error| error.error)?;
             Ok(())
         };
         if let Err(error) = step() {
