@@ -111,7 +111,7 @@ fn toolchains() -> Vec<Toolchain> {
             reference: "python:3.11-slim",
             packages: with(&PYTHON),
             add: python,
-            environment: &["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/opt/wheels", "PIP_BREAK_SYSTEM_PACKAGES=1"],
+            environment: &["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/opt/wheels"],
         },
         Toolchain {
             name: "node",
@@ -201,9 +201,6 @@ fn link(root: &Path, name: &str, target: &str) -> Result<()> {
 /// Wheels of what the tests install, for Debian's Python.
 fn python(root: &Path) -> Result<()> {
     link(root, "usr/local/bin/python", "/usr/bin/python3")?;
-    let pip = root.join("usr/local/bin/pip");
-    fs_err::write(&pip, "#!/bin/sh\nexec python3 /usr/share/python-wheels/pip-*.whl/pip \"$@\"\n")?;
-    fs_err::set_permissions(&pip, std::fs::Permissions::from_mode(0o755))?;
     let wheels = root.join("opt/wheels").to_string_lossy().into_owned();
     let args = [
         "download",
@@ -217,7 +214,7 @@ fn python(root: &Path) -> Result<()> {
         "manylinux_2_28_x86_64",
         "--platform",
     ];
-    let names = ["manylinux2014_x86_64", "flask", "gunicorn", "componentize-py==0.25.1"];
+    let names = ["manylinux2014_x86_64", "flask", "gunicorn"];
     let args: Vec<&str> = args.into_iter().chain(names).collect();
     steps::capture(images::python_tool("pip", "pip")?, &args, root).map(drop)
 }

@@ -241,39 +241,6 @@ fn a_static_site() {
 }
 
 #[test]
-fn a_python_component() {
-    let Ok(deps) = guest::wit_deps() else { return };
-    let version = guest::wasi_version(&deps).unwrap();
-    let mut files = vec![
-        ("app.py", include_str!("../../fixtures/component.py").to_owned()),
-        ("requirements.txt", "componentize-py==0.25.1\n".to_owned()),
-        (".python-version", "3.11\n".to_owned()),
-        (
-            "wit/world.wit",
-            format!(
-                "package local:app;\n\nworld greeter {{\n  include wasi:cli/imports@{version};\n  export wasi:http/incoming-handler@{version};\n}}\n"
-            ),
-        ),
-    ];
-    for entry in fs_err::read_dir(deps).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            let name = format!("wit/deps/{}", path.file_name().unwrap().to_string_lossy());
-            files.push((Box::leak(name.into_boxed_str()), fs_err::read_to_string(path).unwrap()));
-        }
-    }
-    Project {
-        images: &["python"],
-        files,
-        options: &["--set", "port=8080"],
-        port: 8080,
-        edit: ("app.py", "hello from wasm", "edited wasm"),
-        user: "",
-    }
-    .prove();
-}
-
-#[test]
 fn a_go_project_as_linux_and_wasm_under_one_tag() {
     let Some(daemon) = with_images(&["go", "alpine"]) else { return };
     let dir = daemon.dir().join("shop");

@@ -172,8 +172,8 @@ fn a_dialogue_writes_at_its_end() {
     session.wait_for("Start it now");
     session.type_in("n\r");
     let run = session.finish();
-    assert!(run.exits(0).stdout.contains("CREATED: Dockerfile"), "{run}");
-    assert!(dir.path().join("compose.yaml").exists());
+    run.exits(0);
+    assert!(dir.path().join("Dockerfile").exists() && dir.path().join("compose.yaml").exists(), "{run}");
 }
 
 #[test]

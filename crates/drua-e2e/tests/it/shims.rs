@@ -1,12 +1,9 @@
 //! Containers that somebody else's shim runs: containerd's own for runc.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
 use drua_e2e::{Daemon, binary, wait};
 use serde_json::json;
 
-use crate::support::{SOON, daemon, inspect, load_busybox, skip, wait_for_log, wait_for_status};
+use crate::support::{SOON, daemon, inspect, load_busybox, skip, wait_for_log};
 
 const RUNC: &str = "io.containerd.runc.v2";
 

@@ -14,7 +14,8 @@ fn clean(what: &str, services: &[Service], rendered: &Rendered, tree: &dyn Tree)
         .map(|service| {
             let prefix = if service.dir.is_empty() { String::new() } else { format!("{}/", service.dir) };
             let own = tree.files().iter().filter_map(|file| file.strip_prefix(&prefix));
-            let made = ["Dockerfile", ".dockerignore"];
+            // The module is what the Spin application's own build leaves.
+            let made = ["Dockerfile", ".dockerignore", "target/hello.wasm"];
             let files =
                 own.chain(made).map(|path| ContextFile { path: path.to_owned(), size: 10, is_dir: false }).collect();
             let context = if service.dir.is_empty() { ".".to_owned() } else { service.dir.clone() };

@@ -8,7 +8,7 @@ pub(crate) fn files(example: &str, first: &str) -> Vec<(String, String)> {
     for line in example.split_inclusive('\n') {
         match line.strip_prefix("=== ") {
             Some(name) => files.push((name.trim().to_owned(), String::new())),
-            None => files.last_mut().unwrap().1.push_str(line),
+            None => files.last_mut().expect("it begins with one").1.push_str(line),
         }
     }
     files
@@ -65,7 +65,7 @@ pub(crate) fn with(rule: &Rule) -> Config {
         code if ("DL3048".."DL3059").contains(&code) && code != "DL3057" => labels.to_owned(),
         _ => String::new(),
     };
-    config.read_toml("lint.toml", &toml).unwrap();
+    config.read_toml("lint.toml", &toml).expect("the labels are valid");
     config.levels.insert(rule.code.to_owned(), Level::On(rule.severity));
     config
 }
